@@ -1,0 +1,1 @@
+"""What sends to a Portal: sources of data, and the sender that delivers them."""
