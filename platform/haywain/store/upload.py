@@ -1,0 +1,349 @@
+"""Bytes of request bodies and of uploads on disk, beside the blobs.
+
+    DIR/uploads/<id>/info.json, 000000, 000001, ...     an upload (tus), kept until it is finished or expires
+    DIR/uploads/body-<random>/000000, ...               the body of one request, gone with the request
+    DIR/uploads/new-<id>/, gone-<random>/               being made, being removed
+
+Bytes lie in piece files of at most PIECE_SIZE, each as large as a Segment may be, so that each becomes one
+by link and rename, without a copy.  The sizes of the files are the only record of how much arrived: what
+was written before a kill is there after it, and an upload goes on from there.  One process owns the
+directory (the lock of the data directory says so); what a killed one left of bodies is removed at start.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from io import FileIO
+from itertools import count
+from pathlib import Path
+
+from haywain import clock
+from haywain.errors import (
+    CorruptDataError,
+    InvalidError,
+    NotFoundError,
+    OffsetError,
+    TemporaryError,
+    UploadLockedError,
+)
+from haywain.store.fsync import fsync_path, write_durably
+from haywain.values import GIB, MIB
+
+PIECE_SIZE = 64 * MIB
+"""Most bytes of a piece file: `stream.GENERATION_SIZE`, so that each can be one Segment."""
+
+MODES = ("append", "replace")
+"""What an upload may do to its stream."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_PIECE = re.compile(r"[0-9]{6,}")
+_INFO = "info.json"
+
+
+class Pieces:
+    """Bytes in a folder of piece files; used by one thread at a time."""
+
+    def __init__(self, path: Path, piece_size: int = PIECE_SIZE) -> None:
+        """Name the folder, which exists."""
+        self.path, self.piece_size = path, piece_size
+        self._file: FileIO | None = None
+        self._end = 0
+
+    @property
+    def size(self) -> int:
+        """The number of bytes: of the files in sequence, up to the first that is not full."""
+        if self._file is not None:
+            return self._end
+        return sum(length for _, length in self._sequence())
+
+    def paths(self) -> list[Path]:
+        """Return the files in order, none of them empty."""
+        return [path for path, length in self._sequence() if length]
+
+    def append(self, data: bytes) -> None:
+        """Write bytes through to the files; raises OSError, then the bytes written so far stay."""
+        left = memoryview(data)
+        while left:
+            file = self._tail()
+            written = file.write(left[: self.piece_size - self._end % self.piece_size])
+            self._end += written
+            left = left[written:]
+
+    def close(self) -> None:
+        """Close the file that is open; an append opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def truncate(self, size: int) -> None:
+        """Keep the first `size` bytes and no other file of the sequence."""
+        if size > self.size:
+            raise ValueError(f"{self.path.name} has {self.size} bytes, fewer than {size}")
+        self.close()
+        full, rest = divmod(size, self.piece_size)
+        for path in self.path.iterdir():
+            if not _PIECE.fullmatch(path.name):
+                continue
+            if int(path.name) > full or (int(path.name) == full and not rest):
+                path.unlink()
+            elif int(path.name) == full:
+                os.truncate(path, rest)
+
+    def chunks(self, chunk_size: int = MIB) -> Iterator[bytes]:
+        """Yield the bytes, at most `chunk_size` at a time."""
+        for path in self.paths():
+            with open(path, "rb", buffering=0) as file:
+                while data := file.read(chunk_size):
+                    yield data
+
+    def fsync(self) -> None:
+        """Flush files and folder to the disk; raises OSError, then nothing may be taken for stored."""
+        self.close()
+        for path in self.paths():
+            fsync_path(path)
+        fsync_path(self.path)
+
+    def discard(self) -> None:
+        """Remove the folder; it is gone at once, its files soon after."""
+        self.close()
+        gone = self.path.with_name(f"gone-{secrets.token_hex(8)}")
+        try:
+            self.path.rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _sequence(self) -> Iterator[tuple[Path, int]]:
+        """Yield files and sizes; a file that is not full ends them, as after a power cut."""
+        for number in count():
+            path = self.path / f"{number:06d}"
+            try:
+                length = path.stat().st_size
+            except FileNotFoundError:
+                return
+            yield path, length
+            if length < self.piece_size:
+                return
+
+    def _tail(self) -> FileIO:
+        """Return the file that takes the next byte."""
+        if self._file is None:
+            self._end = self.size
+            self.truncate(self._end)
+        elif self._end % self.piece_size:
+            return self._file
+        self.close()
+        self._file = FileIO(self.path / f"{self._end // self.piece_size:06d}", "ab")
+        return self._file
+
+
+@dataclass(frozen=True)
+class UploadInfo:
+    """What an upload is for: so many bytes for the document at a path, by this user.
+
+    `length` is in bytes, `created` in seconds since 1970 UTC, `token_path` that of the Token used, if any.
+    `finished` says that the bytes are in the stream and the pieces are gone.
+    """
+
+    path: str
+    length: int
+    mode: str
+    filename: str
+    user: str
+    created: float
+    token_path: str | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload as it is on disk."""
+
+    id: str
+    info: UploadInfo
+    pieces: Pieces
+
+    @property
+    def offset(self) -> int:
+        """The number of bytes that are here."""
+        return self.info.length if self.info.finished else self.pieces.size
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes are here."""
+        return self.offset == self.info.length
+
+
+class UploadWriter:
+    """The one connection that writes to an upload, from `Uploads.writer` to `close`."""
+
+    def __init__(self, uploads: "Uploads", upload: Upload) -> None:
+        """Begin at the end of what is there."""
+        self.upload = upload
+        self.start = upload.offset
+        self.is_revoked = False
+        self._uploads = uploads
+        self._end = self.start
+        self._is_sealed = False
+        self._touched = time.monotonic()
+
+    def append(self, data: bytes) -> None:
+        """Write bytes through to the disk.
+
+        Raises InvalidError for more bytes than announced, UploadLockedError after another connection took
+        over or the upload was removed, OSError of the disk: then the bytes written so far stay.
+        """
+        if self.is_revoked:
+            raise UploadLockedError("Another connection took over or removed this upload")
+        if self._end + len(data) > self.upload.info.length:
+            raise InvalidError(f"The upload has {self.upload.info.length} bytes, more were sent")
+        self.upload.pieces.append(data)
+        self._end += len(data)
+        self._touched = time.monotonic()
+
+    def seal(self) -> None:
+        """Say that the body is complete; the upload stays taken until `close`."""
+        self._is_sealed = True
+        self.upload.pieces.close()
+
+    def close(self) -> None:
+        """Let the next one write; closing twice is fine."""
+        self.is_revoked = True
+        self.upload.pieces.close()
+        self._uploads._release(self)
+
+    def is_stale(self, after_s: float) -> bool:
+        """Return whether the body is not complete and nothing came for so long."""
+        return not self._is_sealed and time.monotonic() - self._touched > after_s
+
+
+class Uploads:
+    """The directory of uploads and bodies; its methods may be called from any thread."""
+
+    def __init__(
+        self, directory: Path, *, piece_size: int = PIECE_SIZE, reserve_bytes: int | None = None,
+        stale_s: float = 5,
+    ) -> None:
+        """Create the directory or clean it of what a killed process left.
+
+        `reserve_bytes` of the disk are kept free, by default 5 % but at most 2 GiB.  A writer that was
+        silent for `stale_s` seconds gives way to another: its connection is most likely dead.
+        """
+        self.path = Path(directory)
+        self._piece_size, self._reserve_bytes, self._stale_s = piece_size, reserve_bytes, stale_s
+        self._writers: dict[str, UploadWriter] = {}
+        self._lock = threading.Lock()
+        self.path.mkdir(parents=True, exist_ok=True)
+        for entry in self.path.iterdir():
+            if entry.name.startswith(("body-", "gone-", "new-")):
+                shutil.rmtree(entry)
+
+    def temporary(self) -> Pieces:
+        """Return empty Pieces for the body of a request, which discards them."""
+        path = self.path / f"body-{secrets.token_hex(8)}"
+        path.mkdir()
+        return Pieces(path, self._piece_size)
+
+    def check_room(self, size: int) -> None:
+        """Raise TemporaryError if `size` more bytes would take the disk below what is kept free."""
+        disk = os.statvfs(self.path)
+        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        reserve = min(total // 20, 2 * GIB) if self._reserve_bytes is None else self._reserve_bytes
+        if free - size < reserve:
+            raise TemporaryError(
+                f"The disk is nearly full: {free // MIB} MiB are free, {reserve // MIB} MiB must stay free",
+                retry_after_s=60,
+            )
+
+    def create(self, info: UploadInfo) -> str:
+        """Begin an upload durably; return its id, which cannot be guessed."""
+        if info.length < 0 or info.mode not in MODES:
+            raise InvalidError("An upload has a length of 0 bytes or more and a mode, append or replace")
+        upload_id = secrets.token_hex(16)
+        folder = self.path / f"new-{upload_id}"
+        folder.mkdir()
+        self._write_info(folder, info)
+        folder.rename(self.path / upload_id)
+        fsync_path(self.path)
+        return upload_id
+
+    def get(self, upload_id: str) -> Upload:
+        """Return an upload; raises NotFoundError, or CorruptDataError if its description is damaged."""
+        if not _ID.fullmatch(upload_id):
+            raise NotFoundError("There is no such upload")
+        folder = self.path / upload_id
+        try:
+            info = UploadInfo(**json.loads((folder / _INFO).read_bytes()))
+        except FileNotFoundError as error:
+            raise NotFoundError("There is no such upload; it may have expired") from error
+        except (ValueError, TypeError) as error:
+            raise CorruptDataError(f"The description of the upload {upload_id} is damaged") from error
+        return Upload(upload_id, info, Pieces(folder, self._piece_size))
+
+    def writer(self, upload_id: str, offset: int) -> UploadWriter:
+        """Return the only writer of an upload, which must be closed.
+
+        Raises NotFoundError, UploadLockedError while another one writes, OffsetError if the bytes don't
+        end at `offset`.
+        """
+        with self._lock:
+            upload = self.get(upload_id)
+            holder = self._writers.get(upload_id)
+            if holder is not None and not holder.is_stale(self._stale_s):
+                raise UploadLockedError("Another connection is writing to this upload; try again soon")
+            if offset != upload.offset:
+                raise OffsetError(offset, upload.offset)
+            if holder is not None:
+                holder.is_revoked = True
+            writer = self._writers[upload_id] = UploadWriter(self, upload)
+            return writer
+
+    def finish(self, upload_id: str) -> None:
+        """Remember that the bytes are in their stream, and remove the pieces.
+
+        Call it after the commit: a sender that missed the answer then learns that all its bytes are here,
+        and does not send them anew.  `expire` removes the rest.
+        """
+        upload = self.get(upload_id)
+        self._write_info(upload.pieces.path, replace(upload.info, finished=True))
+        upload.pieces.truncate(0)
+
+    def discard(self, upload_id: str) -> None:
+        """Remove an upload; a connection that is sending to it is refused. Unknown ids are fine."""
+        if not _ID.fullmatch(upload_id):
+            return
+        with self._lock:
+            if upload_id in self._writers:
+                self._writers[upload_id].is_revoked = True
+        Pieces(self.path / upload_id, self._piece_size).discard()
+
+    def expire(self, older_than_s: float) -> list[str]:
+        """Discard the uploads to which nothing came for so many seconds; return their ids."""
+        limit = clock.now_s() - older_than_s
+        found = [p.name for p in self.path.iterdir() if _ID.fullmatch(p.name) and _touched(p) < limit]
+        expired = [upload_id for upload_id in found if upload_id not in self._writers]
+        for upload_id in expired:
+            self.discard(upload_id)
+        return expired
+
+    def _release(self, writer: UploadWriter) -> None:
+        with self._lock:
+            if self._writers.get(writer.upload.id) is writer:
+                del self._writers[writer.upload.id]
+
+    def _write_info(self, folder: Path, info: UploadInfo) -> None:
+        write_durably(folder / _INFO, json.dumps(asdict(info)).encode())
+
+
+def _touched(folder: Path) -> float:
+    """Return when a file in the folder was last written; 0 if the folder is gone meanwhile."""
+    try:
+        return max((path.stat().st_mtime for path in folder.iterdir()), default=0)
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,289 @@
+"""Pieces and uploads on disk: what arrived stays, and no byte is stored twice."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from haywain import clock
+from haywain.errors import (
+    CorruptDataError,
+    InvalidError,
+    NotFoundError,
+    OffsetError,
+    TemporaryError,
+    UploadLockedError,
+)
+from haywain.store.stream import GENERATION_SIZE
+from haywain.store.upload import PIECE_SIZE, Pieces, UploadInfo, Uploads
+
+
+def info(length: int = 100, mode: str = "append") -> UploadInfo:
+    return UploadInfo("data_stream_module/1", length, mode, "sound.wav", "admin", 1.5, "token_module/2")
+
+
+def content(pieces: Pieces) -> bytes:
+    return b"".join(pieces.chunks())
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "uploads", piece_size=10)
+
+
+def test_a_piece_is_as_large_as_a_segment() -> None:
+    assert PIECE_SIZE == GENERATION_SIZE
+
+
+def test_bytes_go_to_pieces_in_order(uploads: Uploads) -> None:
+    pieces = uploads.temporary()
+    pieces.append(b"0123456")
+    pieces.append(b"789abcdefghijklmnop")
+    assert [path.read_bytes() for path in pieces.paths()] == [b"0123456789", b"abcdefghij", b"klmnop"]
+    assert pieces.size == 26
+    pieces.discard()
+
+
+def test_bytes_are_on_disk_as_soon_as_append_returns(uploads: Uploads) -> None:
+    pieces = uploads.temporary()
+    pieces.append(b"abc")
+    assert Pieces(pieces.path, 10).size == 3
+    pieces.discard()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=35), st.booleans(), st.integers(0, 40)), max_size=8))
+def test_pieces_behave_like_a_bytearray(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bytes, bool, int]]
+) -> None:
+    pieces, model = Pieces(tmp_path_factory.mktemp("pieces"), 10), bytearray()
+    for data, reopens, cut in steps:
+        pieces.append(data)
+        model += data
+        if reopens:
+            pieces.close()
+        if cut <= len(model):
+            pieces.truncate(cut)
+            del model[cut:]
+        assert (pieces.size, content(pieces)) == (len(model), bytes(model))
+    pieces.close()
+
+
+def test_truncate_refuses_to_grow(uploads: Uploads) -> None:
+    with pytest.raises(ValueError, match="fewer than 1"):
+        uploads.temporary().truncate(1)
+
+
+def test_a_piece_that_is_not_full_ends_the_bytes(uploads: Uploads) -> None:
+    """As after a power cut that lost the end of a file but not the one after it."""
+    pieces = uploads.temporary()
+    pieces.append(b"x" * 25)
+    pieces.close()
+    os.truncate(pieces.path / "000001", 4)
+    assert pieces.size == 14
+    pieces.append(b"y" * 12)
+    assert content(pieces) == b"x" * 14 + b"y" * 12
+    pieces.discard()
+
+
+def test_pieces_can_be_linked_and_outlive_the_discard(uploads: Uploads, tmp_path: Path) -> None:
+    pieces = uploads.temporary()
+    pieces.append(b"x" * 12)
+    pieces.fsync()
+    for number, path in enumerate(pieces.paths()):
+        os.link(path, tmp_path / str(number))
+    pieces.discard()
+    pieces.discard()
+    assert not pieces.path.exists()
+    assert (tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes() == b"x" * 12
+    assert list(uploads.path.iterdir()) == []
+
+
+def test_other_files_in_the_folder_are_not_bytes(uploads: Uploads) -> None:
+    pieces = uploads.temporary()
+    pieces.append(b"x" * 12)
+    os.link(pieces.path / "000000", pieces.path / "000000.1234.link")
+    assert pieces.size == 12
+    pieces.truncate(0)
+    assert [path.name for path in pieces.path.iterdir()] == ["000000.1234.link"]
+
+
+def test_an_upload_is_what_was_created(uploads: Uploads) -> None:
+    upload = uploads.get(uploads.create(info()))
+    assert upload.info == info()
+    assert (upload.offset, upload.is_complete, len(upload.id)) == (0, False, 32)
+
+
+def test_an_empty_upload_is_complete(uploads: Uploads) -> None:
+    upload = uploads.get(uploads.create(info(0)))
+    assert upload.is_complete
+    assert upload.pieces.paths() == []
+
+
+@pytest.mark.parametrize("bad", [info(-1), info(1, "overwrite")], ids=["length", "mode"])
+def test_create_refuses_nonsense(uploads: Uploads, bad: UploadInfo) -> None:
+    with pytest.raises(InvalidError):
+        uploads.create(bad)
+    assert list(uploads.path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "upload_id",
+    ["", "..", "../../etc", "0" * 31, "0" * 32, "A" * 32, "body-1", "0" * 31 + "\n"],
+    ids=["empty", "parent", "path", "short", "unknown", "capitals", "body", "newline"],
+)
+def test_unknown_ids_are_not_found(uploads: Uploads, upload_id: str) -> None:
+    with pytest.raises(NotFoundError):
+        uploads.get(upload_id)
+    uploads.discard(upload_id)
+
+
+def test_a_damaged_description_is_said(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    (uploads.path / upload_id / "info.json").write_text(json.dumps({"path": "x"}))
+    with pytest.raises(CorruptDataError, match=upload_id):
+        uploads.get(upload_id)
+
+
+def test_a_writer_continues_where_the_bytes_end(uploads: Uploads) -> None:
+    upload_id = uploads.create(info(30))
+    for offset in (0, 12, 24):
+        writer = uploads.writer(upload_id, offset)
+        writer.append(b"x" * min(12, 30 - offset))
+        writer.close()
+        writer.close()
+    assert uploads.get(upload_id).is_complete
+
+
+def test_a_writer_elsewhere_is_told_the_offset(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    with pytest.raises(OffsetError) as caught:
+        uploads.writer(upload_id, 5)
+    assert (caught.value.expected, caught.value.actual) == (5, 0)
+    uploads.writer(upload_id, 0).close()
+
+
+def test_only_one_writes(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    first = uploads.writer(upload_id, 0)
+    with pytest.raises(UploadLockedError):
+        uploads.writer(upload_id, 0)
+    first.close()
+    uploads.writer(upload_id, 0).close()
+
+
+def test_a_silent_writer_gives_way(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, stale_s=-1)
+    upload_id = uploads.create(info())
+    first = uploads.writer(upload_id, 0)
+    first.append(b"abc")
+    with pytest.raises(OffsetError):
+        uploads.writer(upload_id, 0)
+    second = uploads.writer(upload_id, 3)
+    with pytest.raises(UploadLockedError):
+        first.append(b"late")
+    first.close()
+    second.append(b"def")
+    second.seal()
+    with pytest.raises(UploadLockedError):
+        uploads.writer(upload_id, 6)
+    second.close()
+    assert content(uploads.get(upload_id).pieces) == b"abcdef"
+
+
+def test_no_more_than_the_announced_bytes_are_stored(uploads: Uploads) -> None:
+    upload_id = uploads.create(info(5))
+    writer = uploads.writer(upload_id, 0)
+    writer.append(b"abc")
+    with pytest.raises(InvalidError):
+        writer.append(b"def")
+    writer.close()
+    assert content(uploads.get(upload_id).pieces) == b"abc"
+
+
+def test_a_finished_upload_is_complete_without_its_bytes(uploads: Uploads) -> None:
+    upload_id = uploads.create(info(12))
+    writer = uploads.writer(upload_id, 0)
+    writer.append(b"x" * 12)
+    writer.close()
+    uploads.finish(upload_id)
+    upload = Uploads(uploads.path).get(upload_id)
+    assert (upload.offset, upload.is_complete, upload.info.finished) == (12, True, True)
+    assert upload.pieces.paths() == []
+    uploads.writer(upload_id, 12).close()
+
+
+def test_a_discarded_upload_takes_no_more_bytes(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    writer = uploads.writer(upload_id, 0)
+    writer.append(b"abc")
+    uploads.discard(upload_id)
+    with pytest.raises(UploadLockedError):
+        writer.append(b"def")
+    writer.close()
+    with pytest.raises(NotFoundError):
+        uploads.get(upload_id)
+
+
+def test_uploads_at_rest_expire(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, busy = uploads.create(info()), uploads.create(info())
+    writer = uploads.writer(busy, 0)
+    assert uploads.expire(3600) == []
+    now_s = clock.now_s()
+    monkeypatch.setattr(clock, "now_s", lambda: now_s + 3601)
+    assert uploads.expire(3600) == [old]
+    writer.close()
+    assert uploads.expire(3600) == [busy]
+
+
+def test_bodies_of_a_killed_process_are_removed_and_uploads_stay(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    body = uploads.temporary()
+    body.append(b"x" * 25)
+    body.close()
+    (uploads.path / "new-0").mkdir()
+    (uploads.path / "gone-0").mkdir()
+    again = Uploads(uploads.path)
+    assert [path.name for path in again.path.iterdir()] == [upload_id]
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    Uploads(tmp_path).check_room(1)
+    with pytest.raises(TemporaryError, match="nearly full"):
+        Uploads(tmp_path).check_room(1 << 60)
+    with pytest.raises(TemporaryError, match="nearly full"):
+        Uploads(tmp_path, reserve_bytes=1 << 60).check_room(0)
+
+
+_WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from haywain.store.upload import Uploads
+writer = Uploads(Path(sys.argv[1]), piece_size=1 << 16).writer(sys.argv[2], 0)
+number = 0
+while True:
+    writer.append(number.to_bytes(4, "big") * 1000)
+    number += 1
+    print(number * 4000, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_what_it_wrote(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, piece_size=1 << 16)
+    upload_id = uploads.create(info(1 << 40))
+    command = [sys.executable, "-c", _WRITE_FOR_EVER, str(tmp_path), upload_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while (written := int(process.stdout.readline())) < 400_000:
+            pass
+        process.kill()
+    upload = uploads.get(upload_id)
+    assert upload.offset >= written
+    model = b"".join(number.to_bytes(4, "big") * 1000 for number in range(upload.offset // 4000 + 1))
+    assert content(upload.pieces) == model[: upload.offset]
+    uploads.writer(upload_id, upload.offset).close()
