@@ -1,0 +1,56 @@
+"""What every test stands on: a clean environment, free ports, and what Debian brings."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+
+SOUNDS = Path("/usr/share/sounds/alsa")
+CONTINUE = "`make test` installs it where root or passwordless sudo allows"
+
+# Hypothesis keeps no examples between runs, so that a run depends on the commit only.
+hypothesis.settings.register_profile("test", deadline=None, database=None, derandomize=True)
+hypothesis.settings.register_profile("campaign", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
+
+for _name in [name for name in os.environ if name.startswith("HAYWAIN_")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_process_stays() -> Iterator[None]:
+    """Fail the run if it leaves a process behind."""
+    yield
+    left = psutil.Process().children(recursive=True)
+    assert not left, [process.cmdline() for process in left]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Debian's Chromium; without it the tests of pages fail."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.fail(f"chromium is missing; {CONTINUE}", pytrace=False)
+    return found
+
+
+@pytest.fixture(scope="session")
+def sounds() -> list[Path]:
+    """Real WAV files, those of Debian's alsa-utils; without them the tests that need them fail."""
+    found = sorted(SOUNDS.glob("*.wav"))
+    if not found:
+        pytest.fail(f"alsa-utils is missing; {CONTINUE}", pytrace=False)
+    return found

@@ -1,0 +1,58 @@
+"""Pins: constraints.txt and buildout.cfg hold one and the same version of everything installed."""
+
+import configparser
+import re
+from importlib.metadata import distributions, requires
+from pathlib import Path
+
+import pytest
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def constraints(root: Path) -> dict[str, str]:
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    rows = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    return {normal(name): version for name, _, version in rows}
+
+
+@pytest.fixture(scope="module")
+def buildout(root: Path) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(delimiters=("=",))
+    parser.read(root / "buildout.cfg", encoding="utf-8")
+    return parser
+
+
+def test_buildout_has_the_versions_of_the_constraints(
+    constraints: dict[str, str], buildout: configparser.RawConfigParser
+) -> None:
+    """`make pins` makes them equal."""
+    assert constraints == {normal(name): version for name, version in buildout["versions"].items()}
+
+
+def test_buildout_picks_no_version_itself(buildout: configparser.RawConfigParser) -> None:
+    assert buildout["buildout"]["versions"] == "versions"
+    assert buildout["buildout"]["allow-picked-versions"] == "false"
+
+
+def test_every_pin_is_exact(constraints: dict[str, str]) -> None:
+    assert not [name for name, version in constraints.items() if not re.fullmatch(r"\d[\w.]*", version)]
+
+
+def test_every_requirement_is_pinned(constraints: dict[str, str]) -> None:
+    named = {normal(re.split(r"[\s;<>=!\[]", line, maxsplit=1)[0]) for line in requires("haywain") or []}
+    assert named
+    assert not named - set(constraints)
+
+
+def test_what_runs_is_what_is_pinned(constraints: dict[str, str]) -> None:
+    found = {normal(d.metadata["Name"]): d.version for d in distributions()}
+    differing = {
+        name: f"{found[name]} runs, {version} is pinned"
+        for name, version in constraints.items()
+        if name in found and found[name] != version
+    }
+    assert not differing
