@@ -1,8 +1,11 @@
+"""This machine's resource consumption as records."""
+
 import time
 
 import msgspec
 import psutil
 import pytest
+
 from haywain.agent import resource
 
 BYTES_KEYS = [
@@ -23,7 +26,10 @@ def decode(body):
 
 def test_encode_makes_a_pair_of_event_time_and_record():
     record = {"cpu_percent": 12.5, "memory_used_bytes": 2**40}
-    assert decode(resource.encode(1_700_000_000_123_456_789, record)) == [(1_700_000_000, 123_456_789), record]
+    assert decode(resource.encode(1_700_000_000_123_456_789, record)) == [
+        (1_700_000_000, 123_456_789),
+        record,
+    ]
 
 
 def test_encoded_event_time_is_fixext_8_of_type_0():

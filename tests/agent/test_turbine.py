@@ -1,16 +1,20 @@
+"""The turbine's recordings, judged by scipy."""
+
 import io
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from haywain.agent import turbine
-from haywain.agent.turbine import Bearing, Mode, ball_pass_frequency_outer_hz
 from numpy.random import default_rng
 from scipy import signal, stats
 from scipy.io import wavfile
+
+from haywain.agent import turbine
+from haywain.agent.turbine import Bearing, Mode, ball_pass_frequency_outer_hz
 
 PAGE = Path(__file__).parents[2] / "docs" / "turbine-model.md"
 BPFO_HZ = ball_pass_frequency_outer_hz(turbine.BEARING, turbine.SHAFT_HZ)
@@ -35,7 +39,7 @@ def envelope_spectra(radials):
 
 
 def is_growing(values):
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))
 
 
 def near(hz, width_hz):
@@ -142,7 +146,8 @@ def test_ring_is_a_decaying_sine_from_the_impact_on():
 
 def rows(text):
     return [
-        [float(value) for value in row] for row in re.findall(r"\| `turbine-\d\.wav` " + r"\| ([\d.]+) " * 5, text)
+        [float(value) for value in row]
+        for row in re.findall(r"\| `turbine-\d\.wav` " + r"\| ([\d.]+) " * 5, text)
     ]
 
 
