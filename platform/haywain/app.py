@@ -1,0 +1,101 @@
+"""Put the layers together: the only module that knows all of them."""
+
+import logging
+import secrets
+import threading
+from pathlib import Path
+
+from haywain.document import PortalRoot
+from haywain.errors import DataDirectoryError, HaywainError
+from haywain.ingestion.ledger import Ledger
+from haywain.portal import Portal, Site
+from haywain.security import SYSTEM
+from haywain.settings import Settings, load
+from haywain.store.fsync import write_durably
+
+REPAIR_EVERY_S = 60
+_log = logging.getLogger(__name__)
+
+
+def open_site(settings: Settings) -> tuple[Site, str]:
+    """Open a data directory, filled at the first start; return it and the password made for admin ("" if none).
+
+    Raises DataDirectoryError and its kinds, RegistryError.
+    """
+    site = Site(settings)
+    try:
+        password = _first_start(site)
+        site.repair()
+        if password:
+            write_durably(site.path / "admin-password", password.encode() + b"\n", mode=0o600)
+        return site, password
+    except BaseException:
+        site.close()
+        raise
+
+
+def open_portal(where: str) -> Portal:
+    """Return a Portal that owns its Site: closing it closes everything."""
+    path = Path(where.removeprefix("file:")) if "://" not in where else None
+    site, _ = open_site(load(data=path) if path is not None else load(database=where))
+    return _OwningPortal(site)
+
+
+class _OwningPortal(Portal):
+    """The Portal of a script: it opened the data directory, so it closes it."""
+
+    def close(self) -> None:
+        """Forget what is not committed, and let another process open the directory."""
+        super().close()
+        self.site.close()
+
+
+def _first_start(site: Site) -> str:
+    """Make the root, the modules and admin where they are missing; return the password made for admin."""
+    with site.database.transaction() as connection:
+        if "portal" not in connection.root():
+            connection.root()["portal"] = PortalRoot()
+    given = site.settings.admin_password
+    password = given or secrets.token_urlsafe(12)
+    made, _ = site.transact(lambda portal: _fill(portal, password), SYSTEM)
+    return password if made and not given else ""
+
+
+def _fill(portal: Portal, password: str) -> bool:
+    root, registry = portal.root, portal.site.registry
+    if "ledger" not in root.tools:
+        root.tools["ledger"] = Ledger()
+    for portal_type in registry.portal_types.values():
+        root.module(portal_type.module_id)
+    policies = root["portal_ingestion_policies"]
+    for name, rule in registry.ingestion_policies.items():
+        if name not in policies:
+            policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
+            policy.state = "validated"
+    if root.find("login", "admin") is not None:
+        return False
+    if root["person_module"].documents:
+        raise DataDirectoryError(f"{portal.site.path} has people but no admin; restore it from a backup")
+    admin = portal.new("Person", id="admin", reference="admin", title="Administrator", roles=("Manager",),
+                       password=password)
+    root.claim("login", "admin", admin)
+    return True
+
+
+class Housekeeping(threading.Thread):
+    """What a serving process does now and then: repair the catalog, drop uploads that nobody finishes."""
+
+    def __init__(self, site: Site) -> None:
+        """Work for a site until it stops."""
+        super().__init__(name="housekeeping", daemon=True)
+        self._site = site
+
+    def run(self) -> None:
+        """Do it every minute; a failure is logged and tried again."""
+        while not self._site.stopping.wait(REPAIR_EVERY_S):
+            try:
+                self._site.repair()
+                self._site.uploads.expire(self._site.settings.upload_hours * 3600)
+            except (HaywainError, OSError, ValueError):
+                _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
+

@@ -1,0 +1,6 @@
+"""The catalog: an SQL index over all documents, written in the same two-phase commit, rebuildable."""
+
+from haywain.catalog.index import Catalog, CatalogStore
+from haywain.catalog.query import Query, Range
+
+__all__ = ["Catalog", "CatalogStore", "Query", "Range"]

@@ -1,0 +1,279 @@
+"""The catalog of one connection: rows in the two-phase commit of the objects, and searching them.
+
+Order of locks, in every process: ZODB's commit lock first, SQLite's write lock second.  Nobody asks for the
+first while holding the second, so there is no cycle:
+
+    before commit         the rows are made; a token and the uids go into the transaction's header
+    Connection.tpc_vote   takes ZODB's commit lock (FileStorage at tpc_begin)
+    Catalog.tpc_vote      BEGIN IMMEDIATE, writes the rows ("~" sorts after every Connection)
+    Connection.tpc_finish the transaction is durable
+    Catalog.tpc_finish    notes the tid, COMMIT; never raises: what is missing, `repair` finds by its token
+"""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement, Connection, Engine, FromClause, Row, create_engine, delete, event, func, insert, select, text,
+    union_all, update,
+)
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from transaction.interfaces import TransientError
+from ZODB.utils import u64
+
+from haywain.catalog.query import Query, encode_cursor, text_condition
+from haywain.catalog.schema import TEXT, VERSION, applied, documents, metadata, pending, row_of, temporary
+from haywain.document import Document
+from haywain.errors import TemporaryError
+from haywain.store.database import PortalConnection
+
+HEADER = "catalog"
+"""Key of (token, uids) in a transaction's extension."""
+
+MOST_CHANGED = 5000
+"""Documents one transaction may change: their uids must fit into its header of 64 KiB."""
+
+_log = logging.getLogger(__name__)
+
+
+class CatalogBusyError(TransientError, TemporaryError):  # type: ignore[misc]  # transaction has no types
+    """The catalog's write lock could not be had in time: abort and try again."""
+
+
+class CatalogStore:
+    """The SQL database of a process: SQLite in WAL mode, in the data directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it; one of another version is emptied, and `is_new` says that a reindex is due."""
+        self.engine = _engine(path)
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("pragma user_version").scalar()
+            self.is_new = found != VERSION
+            if found not in (0, VERSION):
+                connection.exec_driver_sql("drop table if exists documents_text")
+                metadata.drop_all(connection)
+            metadata.create_all(connection)
+            connection.exec_driver_sql(TEXT.format(name="documents_text"))
+
+    def is_complete(self) -> None:
+        """Note that the rows of all documents are there."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(f"pragma user_version = {VERSION}")
+        self.is_new = False
+
+    def close(self) -> None:
+        """Close all SQL connections."""
+        self.engine.dispose()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", isolation_level="AUTOCOMMIT", pool_size=80, max_overflow=-1, connect_args={"timeout": 20}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:  # Any: sqlite3's connection, SQLAlchemy's record
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")  # repair makes good what a power cut takes
+
+    return engine
+
+
+class Catalog:
+    """Rows that the running transaction of one ZODB connection changes, and searches that see them."""
+
+    def __init__(self, store: CatalogStore, connection: PortalConnection) -> None:
+        """Serve one ZODB connection, as long as that lives in its pool."""
+        self._store, self._connection = store, connection
+        self._sql: Connection | None = None
+        self._reset()
+
+    # -- in the transaction
+    def changed(self, document: Document) -> None:
+        """Have the row of a document made anew when the transaction commits."""
+        self._note(document, gone=False)
+
+    def removed(self, document: Document) -> None:
+        """Have the row of a document removed when the transaction commits."""
+        self._note(document, gone=True)
+
+    def _note(self, document: Document, gone: bool) -> None:
+        transaction = self._connection.transaction_manager.get()
+        if self._transaction is not transaction:
+            transaction.join(self)
+            transaction.addBeforeCommitHook(self._announce, (transaction,))
+            self._transaction = transaction
+        if document._p_oid is None:
+            self._connection.add(document)
+        if len(self._documents) >= MOST_CHANGED:
+            raise TemporaryError(f"One transaction changes at most {MOST_CHANGED} documents; commit in between")
+        self._documents[u64(document._p_oid)] = (document, gone)
+
+    def _announce(self, transaction: Any) -> None:  # Any: transaction has no types
+        """Make the rows and name them in the transaction's header, before any lock is taken.
+
+        The header is read at Connection.tpc_begin, so this cannot wait for our own tpc_begin.
+        """
+        self._token = os.urandom(8)
+        self._rows = [row_of(document) for document, gone in self._documents.values() if not gone]
+        transaction.setExtendedInfo(HEADER, (self._token, sorted(self._documents)))
+
+    # -- searching
+    def search(self, query: Query) -> tuple[list[int], str]:
+        """Return the uids of one page of hits, and the cursor of the next ("" if this is the last)."""
+        with self._store.engine.connect() as sql:
+            source, condition = self._source(sql, query)
+            order = query.order(source)
+            statement = select(source.c.uid, *(column for column, _ in order)).where(condition, query.after(source))
+            statement = statement.order_by(*(c.desc() if descending else c.asc() for c, descending in order))
+            if query.limit is not None:
+                statement = statement.limit(query.limit + 1)
+            rows = sql.execute(statement).all()
+        if query.limit is None or len(rows) <= query.limit:
+            return [row[0] for row in rows], ""
+        page: list[Row[Any]] = list(rows[: query.limit])
+        return [row[0] for row in page], encode_cursor(page[-1][1:])
+
+    def count(self, query: Query) -> int:
+        """Return how many documents match, whatever the limit."""
+        with self._store.engine.connect() as sql:
+            source, condition = self._source(sql, query)
+            return sql.execute(select(func.count()).select_from(source).where(condition)).scalar_one()
+
+    def sums(self, column: str, query: Query) -> dict[str, tuple[int, int]]:
+        """Return for each value of a keyword column how many documents match and their bytes."""
+        with self._store.engine.connect() as sql:
+            source, condition = self._source(sql, query)
+            statement = select(source.c[column], func.count(), func.sum(source.c.size)).where(condition)
+            return {row[0]: (row[1], row[2]) for row in sql.execute(statement.group_by(source.c[column]))}
+
+    def _source(self, sql: Connection, query: Query) -> tuple[FromClause, ColumnElement[bool]]:
+        """Return the rows to look at, those of the running transaction laid over the committed ones."""
+        if not self._documents:
+            condition = query.conditions(documents)
+            if query.text:
+                condition &= text_condition(documents, "documents_text", query.text)
+            return documents, condition
+        self._fill_pending(sql)
+        below = select(*documents.c).where(documents.c.uid.not_in(select(pending.c.uid)))
+        above = select(*(pending.c[c.name] for c in documents.c)).where(pending.c.gone == 0)
+        if query.text:
+            below = below.where(text_condition(documents, "documents_text", query.text))
+            above = above.where(text_condition(pending, "temp.pending_text", query.text))
+        source = union_all(below, above).subquery()
+        return source, query.conditions(source)
+
+    def _fill_pending(self, sql: Connection) -> None:
+        temporary.create_all(sql, checkfirst=True)
+        sql.exec_driver_sql(TEXT.format(name="temp.pending_text"))
+        sql.execute(delete(pending))
+        sql.exec_driver_sql("delete from temp.pending_text")
+        for document, gone in self._documents.values():
+            row = row_of(document)
+            sql.execute(insert(pending).values(**row, gone=int(gone)))
+            if not gone:
+                write_text(sql, "temp.pending_text", row)
+
+    # -- two-phase commit
+    def sortKey(self) -> str:
+        """Return a key behind that of every Connection."""
+        return "~catalog"
+
+    def tpc_begin(self, transaction: Any) -> None:
+        """Nothing to do: the rows were made before any lock was taken."""
+
+    def commit(self, transaction: Any) -> None:
+        """Nothing to do: the rows are written in the vote."""
+
+    def tpc_vote(self, transaction: Any) -> None:
+        """Write the rows; raises CatalogBusyError if the write lock cannot be had."""
+        if self._token is None:  # hooks are gone once one has raised; a second commit must not pass
+            raise RuntimeError("the rows of this transaction were never made; abort it")
+        self._sql = self._store.engine.connect()
+        try:
+            begin(self._sql)
+        except OperationalError as error:
+            raise CatalogBusyError(f"The catalog is busy: {error.orig}") from error
+        gone = [uid for uid, (_, is_gone) in self._documents.items() if is_gone]
+        write(self._sql, self._token, self._rows, gone)
+
+    def tpc_finish(self, transaction: Any) -> None:
+        """Commit the rows.  ZODB has committed already, so nothing here may raise: a 5xx would lie."""
+        try:
+            if self._sql is not None:
+                tid = u64(self._connection.last_tid)
+                self._sql.execute(update(applied).where(applied.c.token == self._token).values(tid=tid))
+                self._sql.exec_driver_sql("commit")
+        except SQLAlchemyError:
+            _log.exception("the catalog missed a transaction; the next repair adds it")
+        self._reset()
+
+    def abort(self, transaction: Any) -> None:
+        """Forget the changes."""
+        self._reset()
+
+    def tpc_abort(self, transaction: Any) -> None:
+        """Forget the changes and the written rows."""
+        self._reset()
+
+    def savepoint(self) -> "_Savepoint":
+        """Return what a rollback of the transaction's savepoint restores."""
+        return _Savepoint(self, dict(self._documents))
+
+    def _reset(self) -> None:
+        if self._sql is not None:
+            self._sql.invalidate() if self._sql.connection.dbapi_connection is None else self._sql.close()
+            self._sql = None
+        self._transaction: Any = None
+        self._documents: dict[int, tuple[Document, bool]] = {}
+        self._token: bytes | None = None
+        self._rows: list[dict[str, Any]] = []
+
+
+class _Savepoint:
+    """State of a Catalog to go back to."""
+
+    def __init__(self, catalog: Catalog, noted: dict[int, tuple[Document, bool]]) -> None:
+        self._catalog, self._noted = catalog, noted
+
+    def rollback(self) -> None:
+        """Forget what was noted since."""
+        self._catalog._documents = dict(self._noted)
+
+
+def begin(sql: Connection) -> None:
+    """Take SQLite's write lock; raises OperationalError if it cannot be had in time."""
+    sql.exec_driver_sql("begin immediate")
+
+
+def write(sql: Connection, token: bytes, rows: list[dict[str, Any]], gone: Iterable[int], tid: int = 0) -> None:
+    """Write rows, remove others, and note the token; inside `begin` and commit."""
+    sql.execute(insert(applied).prefix_with("or ignore").values(token=token, tid=tid))
+    for uid in gone:
+        sql.execute(delete(documents).where(documents.c.uid == uid))
+        sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
+    for row in rows:
+        write_row(sql, row)
+
+
+def write_row(sql: Connection, row: dict[str, Any]) -> None:
+    """Write one row; its text only when that changed, so that an append updates one row and no more."""
+    columns = (documents.c.reference, documents.c.title, documents.c.description)
+    before = sql.execute(select(*columns).where(documents.c.uid == row["uid"])).first()
+    sql.execute(insert(documents).prefix_with("or replace").values(**row))
+    if before is None or tuple(before) != (row["reference"], row["title"], row["description"]):
+        sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": row["uid"]})
+        write_text(sql, "documents_text", row)
+
+
+def write_text(sql: Connection, table: str, row: dict[str, Any]) -> None:
+    """Add the words of a row to a full-text table."""
+    values = {name: row[name] for name in ("uid", "reference", "title", "description")}
+    names = "rowid, reference, title, description"
+    sql.execute(text(f"insert into {table}({names}) values (:uid, :reference, :title, :description)"), values)
+
+
+__all__ = ["Catalog", "CatalogBusyError", "CatalogStore", "begin", "write", "write_row"]

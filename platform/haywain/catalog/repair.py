@@ -1,0 +1,158 @@
+"""Make the catalog whole: add what a crash took, or build all of it anew while the portal serves."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, text
+from ZODB.POSException import POSKeyError
+from ZODB.utils import p64, u64
+
+from haywain.catalog.index import HEADER, CatalogStore, begin, write, write_row
+from haywain.catalog.schema import applied, documents, row_of, watermark
+from haywain.document import Document, PortalRoot
+from haywain.store.database import Database, PortalConnection
+
+BATCH = 200
+_log = logging.getLogger(__name__)
+
+
+def repair(store: CatalogStore, database: Database) -> int:
+    """Index what ZODB committed and the catalog misses; return how many transactions that were.
+
+    Looks for tokens in the storage's transaction log, from the watermark on, that are missing from `applied`.
+    Idempotent, and safe beside running writers: rows are made from the current state of the objects while
+    SQLite's write lock is held, and nothing is committed to ZODB meanwhile, so there is no cycle of locks.
+    """
+    with store.engine.connect() as sql:
+        start = sql.execute(select(func.max(watermark.c.tid))).scalar() or 0
+        announced, last = _announced(database, start)
+        known = {row[0] for row in sql.execute(select(applied.c.token))}
+        fixed = sum(_reindex(sql, database, *found) for found in announced if found[1] not in known)
+        _move_watermark(sql, last)
+    if fixed:
+        _log.warning("the catalog missed %d transactions; they are indexed now", fixed)
+    return fixed
+
+
+def _announced(database: Database, start: int) -> tuple[list[tuple[int, bytes, list[int]]], int]:
+    """Return (tid, token, uids) of the transactions after `start`, and the last one looked at."""
+    found, last = [], start
+    iterator = database.storage.iterator(p64(start + 1))
+    for record in iterator:
+        last = u64(record.tid)
+        if HEADER in record.extension:
+            found.append((last, *record.extension[HEADER]))
+    if hasattr(iterator, "close"):
+        iterator.close()
+    return found, last
+
+
+def _reindex(sql: Connection, database: Database, tid: int, token: bytes, uids: list[int]) -> bool:
+    begin(sql)
+    connection = None
+    try:
+        if sql.execute(select(applied.c.txn).where(applied.c.token == token)).first():
+            return False
+        connection = _snapshot(database)
+        rows, gone = [], []
+        for uid in uids:
+            row = _row(connection, uid)
+            rows.append(row) if row else gone.append(uid)
+        write(sql, token, rows, gone, tid)
+        return True
+    finally:
+        sql.exec_driver_sql("commit")
+        _release(connection)
+
+
+def _move_watermark(sql: Connection, tid: int) -> None:
+    begin(sql)
+    sql.execute(delete(watermark))
+    sql.execute(insert(watermark).values(tid=tid))
+    sql.execute(delete(applied).where(applied.c.tid <= tid, applied.c.tid > 0))
+    sql.exec_driver_sql("commit")
+
+
+def reindex(
+    store: CatalogStore, database: Database, progress: Callable[[int], None] = lambda done: None
+) -> int:
+    """Build the rows of all documents anew, beside running writers; return how many there are.
+
+    Batch by batch, with SQLite's write lock held while a batch's rows are made, so that no writer's newer
+    row is lost.  `progress` is called with the number of rows so far.
+    """
+    done, uids = 0, set[int]()
+    with store.engine.connect() as sql:
+        for batch in _batches(database):
+            begin(sql)
+            connection = _snapshot(database)
+            try:
+                rows = [row for uid in batch if (row := _row(connection, uid))]
+                for row in rows:
+                    write_row(sql, row)
+            finally:
+                sql.exec_driver_sql("commit")
+                _release(connection)
+            uids.update(row["uid"] for row in rows)
+            done += len(rows)
+            progress(done)
+        _drop_strangers(sql, database, uids)
+    store.is_complete()
+    return done
+
+
+def _drop_strangers(sql: Connection, database: Database, kept: set[int]) -> None:
+    """Remove rows of documents that are gone; one made meanwhile has a row and stays."""
+    begin(sql)
+    connection = _snapshot(database)
+    try:
+        strangers = [row[0] for row in sql.execute(select(documents.c.uid)) if row[0] not in kept]
+        for uid in strangers:
+            if _row(connection, uid) is None:
+                sql.execute(delete(documents).where(documents.c.uid == uid))
+                sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
+    finally:
+        sql.exec_driver_sql("commit")
+        _release(connection)
+
+
+def _batches(database: Database) -> Iterator[list[int]]:
+    connection = _snapshot(database)
+    try:
+        root: PortalRoot | None = connection.root().get("portal")
+        batch: list[int] = []
+        for module in root or ():
+            for document in module.documents.values():
+                batch.append(u64(document._p_oid))
+                if len(batch) >= BATCH:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+    finally:
+        _release(connection)
+
+
+def _snapshot(database: Database) -> PortalConnection:
+    connection = database.connect()
+    connection.transaction_manager.begin()
+    return connection
+
+
+def _release(connection: PortalConnection | None) -> None:
+    if connection is not None:
+        connection.transaction_manager.abort()
+        connection.close()
+
+
+def _row(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
+    """Return the row of a document, or None if it is gone or in no module."""
+    try:
+        document = connection.get(p64(uid))
+    except POSKeyError:
+        return None
+    module = document.__parent__ if isinstance(document, Document) else None
+    if module is None or module.documents.get(document.id) is not document:
+        return None
+    return row_of(document)

@@ -1,0 +1,268 @@
+"""Documents, the Modules that hold them, and the root of the Portal: what is persistent and has a path."""
+
+import secrets
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from ZODB.utils import u64
+
+from haywain import clock
+from haywain.errors import DuplicateError, InvalidError
+from haywain.values import Path, Reference
+
+NAME_LENGTH = 255
+"""Most characters of a reference, a title or an id."""
+
+
+class Properties(BaseModel):
+    """What every document has; a kind adds its own fields.  Drives validation, JSON, forms and pages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    reference: str = Field("", max_length=NAME_LENGTH, description="The name by which people find it.")
+    title: str = Field("", max_length=NAME_LENGTH, description="A line about it.")
+    description: str = Field("", max_length=10_000, description="All there is to say about it.")
+
+    @field_validator("reference", "title")
+    @classmethod
+    def _is_plain(cls, value: str) -> str:
+        value = unicodedata.normalize("NFC", value)
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
+            raise ValueError("no control characters, please")
+        return value
+
+
+class Document(Persistent):  # type: ignore[misc]  # persistent has no types
+    """One thing in the portal: it has a path, typed properties, a state and a history."""
+
+    portal_type: ClassVar[str] = ""
+    module_id: ClassVar[str] = ""
+    schema: ClassVar[type[Properties]] = Properties
+    workflow_name: ClassVar[str] = "validation"
+    view_permission: ClassVar[str] = "view"
+    edit_permission: ClassVar[str] = "edit"
+    icon: ClassVar[str] = "document"
+
+    id: str = ""
+    owner: str = ""
+    state: str = "draft"
+    created: float = 0.0
+    edited: float = 0.0
+    history: tuple[tuple[str, str, str, float], ...] = ()  # (transition, user, comment, seconds)
+    categories: tuple[tuple[str, str], ...] = ()  # (name, path of the other document)
+    _values: dict[str, Any] = {}  # noqa: RUF012  # replaced as a whole, never changed in place
+    __parent__: "Module | None" = None
+
+    def __init__(self, **properties: Any) -> None:  # Any: the schema knows the types
+        """Take the properties, checked by the schema; raises InvalidError."""
+        self._set(properties)
+        self.created = self.edited = clock.now_s()
+
+    # -- where it is
+    @property
+    def __name__(self) -> str:  # type: ignore[override]  # Pyramid's location protocol
+        return self.id
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, without a slash at either end."""
+        return Path(f"{self.__parent__.id}/{self.id}" if self.__parent__ is not None else self.id)
+
+    @property
+    def uid(self) -> int:
+        """Its number in the object database."""
+        return cast(int, u64(self._p_oid))
+
+    # -- what it says
+    @property
+    def properties(self) -> Properties:
+        """All properties, those never set with their defaults."""
+        cached = getattr(self, "_v_properties", None)
+        if not isinstance(cached, Properties):
+            cached = self._v_properties = self.schema.model_construct(**self._values)
+        return cached
+
+    @property
+    def reference(self) -> Reference:
+        """The human's name of it."""
+        return Reference(self.properties.reference)
+
+    @property
+    def title(self) -> str:
+        """A line about it."""
+        return self.properties.title
+
+    @property
+    def size(self) -> int:
+        """The bytes it holds; 0 for kinds that hold none."""
+        return 0
+
+    @property
+    def modified(self) -> float:
+        """When it or its content last changed, in seconds since 1970 UTC."""
+        return self.edited
+
+    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
+        """Change properties; raises InvalidError, and then nothing is changed."""
+        self._set({**self._values, **changes})
+        self.edited = clock.now_s()
+        self.reindex()
+
+    def link(self, name: str, other: "Document") -> None:
+        """Add the category `name` to another document."""
+        if (name, other.path) not in self.categories:
+            self.categories = (*self.categories, (name, other.path))
+
+    def linked(self, name: str) -> list[Path]:
+        """Return the paths of the documents of a category."""
+        return [Path(path) for category, path in self.categories if category == name]
+
+    def reindex(self) -> None:
+        """Have the catalog's row of this document made anew when the transaction commits."""
+        catalog = getattr(self._p_jar, "catalog", None)
+        if catalog is not None:
+            catalog.changed(self)
+
+    def as_dict(self) -> dict[str, Any]:  # Any: JSON
+        """Return the document as JSON sees it."""
+        head = {"path": self.path, "id": self.id, "portal_type": self.portal_type, "state": self.state}
+        tail = {
+            "size": self.size, "owner": self.owner,
+            "created": clock.iso(self.created), "modified": clock.iso(self.modified),
+            "categories": [list(category) for category in self.categories],
+        }
+        return head | self.public_properties() | tail
+
+    def public_properties(self) -> dict[str, Any]:  # Any: JSON
+        """Return the properties without those that stay secret (`exclude=True` in the schema)."""
+        return self.properties.model_dump(mode="json")
+
+    def _set(self, values: dict[str, Any]) -> None:
+        try:
+            model = self.schema.model_validate(values)
+        except ValidationError as error:
+            raise InvalidError(explain(error)) from error
+        self._values = {name: getattr(model, name) for name in model.model_fields_set}
+        self._v_properties = model
+
+
+def explain(error: ValidationError) -> str:
+    """Return a validation error as one line that names each field.
+
+    >>> try: Properties(reference="a" * 300)
+    ... except ValidationError as error: print(explain(error))
+    reference: String should have at most 255 characters
+    """
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors())
+
+
+class Module(Persistent):  # type: ignore[misc]  # persistent has no types
+    """A folder of documents of one kind."""
+
+    __parent__: "PortalRoot | None" = None
+
+    def __init__(self, id: str) -> None:
+        """Begin empty."""
+        self.id = id
+        self.documents = OOBTree()
+
+    @property
+    def __name__(self) -> str:  # type: ignore[override]  # Pyramid's location protocol
+        return self.id
+
+    def __getitem__(self, id: str) -> Document:
+        """Return the document of an id; raises KeyError."""
+        return cast(Document, self.documents[id])
+
+    def __contains__(self, id: str) -> bool:
+        """Return whether there is a document of this id."""
+        return id in self.documents
+
+    def add(self, document: Document, id: str | None = None) -> None:
+        """Take a document in; raises DuplicateError if the id is taken."""
+        document.id = check_id(id) if id else new_id()
+        if document.id in self.documents:
+            raise DuplicateError(f"There is already a {self.id}/{document.id}")
+        document.__parent__ = self
+        self.documents[document.id] = document
+
+    def remove(self, document: Document) -> None:
+        """Let a document go."""
+        del self.documents[document.id]
+
+
+class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
+    """The root: modules by id, and what must be unique across the portal.
+
+    Uniqueness (the sink of a tag, a login, a token's hash) lives here in a BTree, never in the catalog: two
+    transactions that claim one key conflict.
+    """
+
+    __name__ = ""
+    __parent__ = None
+
+    def __init__(self) -> None:
+        """Begin without modules."""
+        self.modules = OOBTree()
+        self.unique = OOBTree()
+        self.tools = OOBTree()
+
+    def __getitem__(self, id: str) -> Module:
+        """Return a module; raises KeyError."""
+        return cast(Module, self.modules[id])
+
+    def __iter__(self) -> Iterator[Module]:
+        """Yield the modules by id."""
+        return iter(self.modules.values())
+
+    def module(self, id: str) -> Module:
+        """Return a module, made if it is not there."""
+        if id not in self.modules:
+            module = self.modules[id] = Module(id)
+            module.__parent__ = self
+        return self[id]
+
+    def find(self, kind: str, key: str) -> Document | None:
+        """Return the document that holds a unique key."""
+        return cast("Document | None", self.unique.get(f"{kind}:{key}"))
+
+    def claim(self, kind: str, key: str, document: Document) -> None:
+        """Give a unique key to a document; raises DuplicateError if another has it."""
+        holder = self.find(kind, key)
+        if holder is not None and holder is not document:
+            raise DuplicateError(f"There is already a {holder.portal_type} with the {kind} {key!r}")
+        self.unique[f"{kind}:{key}"] = document
+
+    def release(self, kind: str, key: str) -> None:
+        """Free a unique key."""
+        self.unique.pop(f"{kind}:{key}", None)
+
+
+def new_id() -> str:
+    """Return an id that grows with time: 11 hexadecimal digits of milliseconds, 5 at random.
+
+    Time-ordered ids fill BTrees from the right; random ones touch a bucket each.
+    """
+    return f"{int(clock.now_s() * 1000):011x}{secrets.token_hex(3)[:5]}"
+
+
+def check_id(id: str) -> str:
+    """Return the id if it can be the last part of a path; raises InvalidError.
+
+    >>> check_id("default")
+    'default'
+    """
+    plain = unicodedata.normalize("NFC", id)
+    bad = any(unicodedata.category(c)[0] == "C" or c in "/\\" for c in plain)
+    if bad or not 0 < len(plain) <= NAME_LENGTH or plain[0] in "_@." or plain in RESERVED_IDS:
+        raise InvalidError(f"{id[:40]!r} cannot be an id: 1 to 255 characters, no slash, no _ @ or . at the start")
+    return plain
+
+
+RESERVED_IDS = frozenset({"data", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"})
+"""Names of pages: a document of such an id would hide them."""
+

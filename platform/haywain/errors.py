@@ -1,0 +1,179 @@
+"""Errors that a user can act on; each knows its HTTP status and its exit code.
+
+The message says what happened and what to do.  `status` is the HTTP status of the answer,
+`exit_code` that of the command line (0 ok, 1 failed, 2 usage, 3 partly done, 69 unreachable,
+75 try again, 77 not allowed, 78 configuration).
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HaywainError(Exception):
+    """Anything that Haywain refuses or fails at, said so that a person can act on it."""
+
+    status = 500
+    exit_code = 1
+    title = "Internal error"
+
+    @property
+    def detail(self) -> str:
+        """Return the message."""
+        return str(self)
+
+
+class InvalidError(HaywainError):
+    """A value from outside makes no sense."""
+
+    status, exit_code, title = 400, 2, "Bad request"
+
+
+class UnknownNameError(InvalidError):
+    """A name that is not one of those known; the message names the near ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Say which `kind` of thing `name` is not, and which known names are near it."""
+        names = sorted(known)
+        near = get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}"
+        super().__init__(f"There is no {kind} {name[:100]!r}; {hint}")
+
+
+class UnauthorizedError(HaywainError):
+    """No or wrong credentials."""
+
+    status, exit_code, title = 401, 77, "Unauthorized"
+
+
+class ForbiddenError(HaywainError):
+    """The user may not do this."""
+
+    status, exit_code, title = 403, 77, "Forbidden"
+
+
+class NotFoundError(HaywainError):
+    """There is nothing under this path, id or name."""
+
+    status, exit_code, title = 404, 1, "Not found"
+
+
+class MethodError(HaywainError):
+    """The resource exists but does not know this HTTP method."""
+
+    status, exit_code, title = 405, 2, "Method not allowed"
+
+
+class DuplicateError(HaywainError):
+    """Something unique exists already."""
+
+    status, exit_code, title = 409, 1, "Conflict"
+
+
+class OffsetError(HaywainError):
+    """The offset is not where the bytes end; `actual` is."""
+
+    status, exit_code, title = 409, 1, "Conflict"
+
+    def __init__(self, expected: int, actual: int) -> None:
+        """Name the offset that was sent and the one that holds, both in bytes."""
+        super().__init__(f"Upload-Offset is {expected}, but the bytes end at {actual}; continue from there")
+        self.expected, self.actual = expected, actual
+
+
+class PreconditionError(HaywainError):
+    """A header demands what does not hold."""
+
+    status, exit_code, title = 412, 1, "Precondition failed"
+
+
+class TooLargeError(HaywainError):
+    """More bytes than the limit."""
+
+    status, exit_code, title = 413, 1, "Content too large"
+
+
+class UnsupportedMediaError(HaywainError):
+    """A content type or encoding that is not understood here."""
+
+    status, exit_code, title = 415, 2, "Unsupported media type"
+
+
+class RangeError(HaywainError):
+    """No byte of the asked range exists; `size` is the number of bytes there are."""
+
+    status, exit_code, title = 416, 1, "Range not satisfiable"
+
+    def __init__(self, size: int) -> None:
+        """Tell the size in bytes."""
+        super().__init__(f"The range lies outside of the {size} bytes there are")
+        self.size = size
+
+
+class UploadLockedError(HaywainError):
+    """Another connection is writing to this upload."""
+
+    status, exit_code, title = 423, 75, "Locked"
+
+
+class ThrottledError(HaywainError):
+    """Too many tries; wait `retry_after_s` seconds."""
+
+    status, exit_code, title = 429, 75, "Too many requests"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """Say why and for how many seconds."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TemporaryError(HaywainError):
+    """It may succeed later: overload, conflicts, a full disk, a stop under way."""
+
+    status, exit_code, title = 503, 75, "Temporarily unavailable"
+
+    def __init__(self, message: str, retry_after_s: int = 2) -> None:
+        """Say why, and after how many seconds to try again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class CorruptDataError(HaywainError):
+    """Stored bytes do not match their checksum."""
+
+    status, exit_code, title = 500, 1, "Corrupt data"
+
+
+class RegistryError(HaywainError):
+    """A content file cannot be used: two of one name, no class, a bad schema."""
+
+    exit_code, title = 78, "Configuration error"
+
+
+class DataDirectoryError(HaywainError):
+    """The data directory is not ours, of a newer version or damaged."""
+
+    exit_code, title = 78, "Configuration error"
+
+
+class DataDirectoryInUseError(DataDirectoryError):
+    """Another process has the data directory open."""
+
+    status, exit_code, title = 503, 75, "In use"
+
+
+class DataDirectoryReadOnlyError(DataDirectoryError):
+    """The data directory cannot be written to."""
+
+    exit_code, title = 77, "Not allowed"
+
+
+class PortInUseError(HaywainError):
+    """Another program listens on the address."""
+
+    exit_code, title = 75, "In use"
+
+
+class AddressError(HaywainError):
+    """The address cannot be listened on."""
+
+    exit_code, title = 78, "Configuration error"

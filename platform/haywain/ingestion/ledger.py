@@ -1,0 +1,89 @@
+"""The ledger: which keys have been stored, so that a chunk sent twice is stored once.
+
+An entry is written in the transaction of the append, so the two never disagree, in this process or across
+processes: two transactions that add one key conflict in its BTree, and the second, tried again, finds the
+first.  Keys lie in one BTree a day; days out of the window are dropped whole.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+
+from haywain import clock
+from haywain.store.database import tid_of
+from haywain.values import Offset, Path, Receipt
+
+if TYPE_CHECKING:
+    from haywain.document import PortalRoot
+
+_DAY_S = 86_400
+
+
+class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
+    """A receipt and the hash of the decoded body it was given for (gzip bytes differ at each retry)."""
+
+    def __init__(self, receipt: Receipt, body: bytes) -> None:
+        """Remember both."""
+        self.status, self.path, self.offset = receipt.status, receipt.path, receipt.offset
+        self.length, self.body_length, self.digest = receipt.length, len(body), body_digest(body)
+
+    def matches(self, body: bytes) -> bool:
+        """Return whether this is the body that was stored."""
+        return len(body) == self.body_length and body_digest(body) == self.digest
+
+    def is_prefix_of(self, body: bytes) -> bool:
+        """Return whether the body stored begins this one (fluentd after a power loss adds to a chunk)."""
+        return 0 < self.body_length < len(body) and body_digest(body[: self.body_length]) == self.digest
+
+    def receipt(self) -> Receipt:
+        """Return the first receipt, as that of a duplicate."""
+        self._p_activate()
+        return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, tid_of(self))
+
+
+class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Entries by day and by the hash of (scope, policy, key)."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.days = OOBTree()
+
+    @classmethod
+    def of(cls, root: "PortalRoot") -> "Ledger":
+        """Return the ledger of a portal."""
+        return cast(Ledger, root.tools["ledger"])
+
+    def find(self, key: bytes) -> LedgerEntry | None:
+        """Return the entry of a key, newest day first."""
+        for day in self._newest_first():
+            entry = day.get(key)
+            if entry is not None:
+                return cast(LedgerEntry, entry)
+        return None
+
+    def add(self, key: bytes, receipt: Receipt, body: bytes, window_days: int) -> None:
+        """Remember a receipt, in place of an older one of this key; drop days out of the window."""
+        for day in self._newest_first():
+            day.pop(key, None)
+        today = int(clock.now_s() // _DAY_S)
+        if today not in self.days:
+            self.days[today] = OOBTree()
+            for old in list(self.days.keys(max=today - window_days - 1)):
+                del self.days[old]
+        self.days[today][key] = LedgerEntry(receipt, body)
+
+    def _newest_first(self) -> Iterator[OOBTree]:
+        return reversed(list(self.days.values()))
+
+
+def ledger_key(scope: str, policy: str, key: str) -> bytes:
+    """Return the hash under which a sender's key is kept: never global, bound to token and policy."""
+    return hashlib.blake2b("\0".join((scope, policy, key)).encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
+def body_digest(body: bytes) -> bytes:
+    """Return the identity of a body."""
+    return hashlib.blake2b(body, digest_size=16).digest()

@@ -1,0 +1,213 @@
+"""Site: one process's handle on a data directory.  Portal: one user's session with the objects in it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from transaction import TransactionManager
+from transaction.interfaces import TransientError
+from ZODB.POSException import ConflictError, POSKeyError
+from ZODB.utils import p64
+
+from haywain.catalog import Catalog, CatalogStore, Query
+from haywain.catalog.repair import reindex, repair
+from haywain.document import Document, PortalRoot
+from haywain.errors import NotFoundError, TemporaryError
+from haywain.registry import Registry, load_registry
+from haywain.security import SYSTEM, User, hidden_portal_types
+from haywain.settings import Settings
+from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
+from haywain.store.directory import DataDirectory
+from haywain.store.upload import Uploads
+from haywain.values import Path, Tid
+
+T = TypeVar("T")
+
+TRIES = 12
+"""How often a transaction is tried before the sender is asked to come again."""
+
+
+class Hits:
+    """What a search found: iterates over the documents, loading them one by one."""
+
+    def __init__(self, portal: "Portal", query: Query) -> None:
+        """Search; raises UnknownNameError or InvalidError."""
+        self._portal, self._query = portal, query
+        self._uids, self.next = portal.catalog_index.search(query)
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield the documents; one that this transaction's snapshot does not have is skipped."""
+        for uid in self._uids:
+            try:
+                document = self._portal.connection.get(p64(uid))
+            except POSKeyError:
+                continue
+            if isinstance(document, Document):
+                yield document
+
+    def __len__(self) -> int:
+        """Return the number of hits on this page."""
+        return len(self._uids)
+
+    def count(self) -> int:
+        """Return how many documents match, whatever the limit."""
+        return self._portal.catalog_index.count(self._query)
+
+
+class Portal:
+    """One user's transactional session; for one thread.  Nothing is kept without `commit()`."""
+
+    def __init__(self, site: "Site", user: User = SYSTEM, manager: TransactionManager | None = None) -> None:
+        """Open a connection; begin a transaction, unless the manager given has begun one."""
+        self.site, self.user = site, user
+        self._own_manager = manager is None
+        self.manager = manager or TransactionManager(explicit=True)
+        if self._own_manager:
+            self.manager.begin()
+        self.connection: PortalConnection = site.database.connect(self.manager)
+        if self.connection.catalog is None:
+            self.connection.catalog = Catalog(site.catalog_store, self.connection)
+        self.catalog_index = cast(Catalog, self.connection.catalog)
+
+    @property
+    def root(self) -> PortalRoot:
+        """The root of the object database."""
+        return cast(PortalRoot, self.connection.root()["portal"])
+
+    def new(self, portal_type: str, id: str | None = None, **properties: Any) -> Document:  # Any: the schema's types
+        """Make a document of a kind in its module; raises UnknownNameError, InvalidError or DuplicateError."""
+        cls = self.site.registry.portal_type(portal_type)
+        document = cls(**properties)
+        document.owner = self.user.login
+        self.root.module(cls.module_id).add(document, id)
+        self.connection.add(document)
+        document.reindex()
+        return document
+
+    def delete(self, document: Document) -> None:
+        """Remove a document and its row; its bytes go with the next pack."""
+        module = document.__parent__
+        if module is None:
+            raise NotFoundError(f"{document.path} is in no module")
+        self.catalog_index.removed(document)
+        module.remove(document)
+
+    def __getitem__(self, path: str) -> Document:
+        """Return the document at a path such as `data_stream_module/x`; raises NotFoundError."""
+        module, _, id = path.strip("/").partition("/")
+        try:
+            return self.root[module][id]
+        except (KeyError, TypeError):
+            raise NotFoundError(f"There is nothing at {path[:200]!r}") from None
+
+    def catalog(
+        self, *, text: str = "", sort_on: str | tuple[str, ...] = "-modified", limit: int | None = None,
+        cursor: str = "", **where: Any,  # Any: a value, a list or a Range
+    ) -> Hits:
+        """Return the documents that match and that this user may view.
+
+        Values may hold `%`, be a list or a Range; a date may be short (`2026-11`).  Raises UnknownNameError
+        for a key that does not exist, InvalidError for a value that makes no sense.
+        """
+        order = (sort_on,) if isinstance(sort_on, str) else tuple(sort_on)
+        hidden = hidden_portal_types(self.user, self.site.registry.portal_types.values())
+        return Hits(self, Query(where, text, order, limit, cursor, hidden))
+
+    def commit(self) -> Tid:
+        """Keep what was done, durably, and begin anew; return the transaction's id."""
+        self.manager.commit()
+        self.manager.begin()
+        return Tid(self.connection.last_tid.hex())
+
+    def abort(self) -> None:
+        """Forget what was done since the last commit, and begin anew."""
+        self.manager.abort()
+        self.manager.begin()
+
+    def close(self) -> None:
+        """Forget what is not committed and give the connection back."""
+        if self._own_manager:
+            self.manager.abort()
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the portal."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Abort and close."""
+        self.close()
+
+
+class Site:
+    """What one process holds of a data directory: the lock, the database, the catalog, the registry."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open it all; raises DataDirectoryError and its kinds, RegistryError."""
+        self.settings = settings
+        self.directory = DataDirectory(settings.data)
+        self.is_new = self.directory.open()
+        self.locks = NamedLocks()
+        self.stopping = threading.Event()
+        try:
+            path = self.directory.path
+            self.registry: Registry = load_registry(path)
+            self.uploads = Uploads(path / "uploads")
+            self.storage = open_storage(settings.database or f"file:{path}", path / "blob-cache")
+            self.database = Database(self.storage, pool_size=settings.threads + 16)
+            self.catalog_store = CatalogStore(path / "catalog.sqlite")
+        except BaseException:
+            self.directory.close()
+            raise
+
+    @property
+    def path(self) -> FilePath:
+        """The data directory."""
+        return self.directory.path
+
+    def open(self, user: User = SYSTEM, manager: TransactionManager | None = None) -> Portal:
+        """Return a session for a user."""
+        return Portal(self, user, manager)
+
+    def transact(self, work: Callable[[Portal], T], user: User = SYSTEM, lock: str = "") -> tuple[T, Tid]:
+        """Run work in a transaction of its own and commit; return its result and the transaction's id.
+
+        Takes the named lock before the snapshot.  Conflicts are tried again with jitter and shown to nobody;
+        raises TemporaryError when the tries are used up, or the disk is full.
+        """
+        with self.locks.named(lock) if lock else threading.Lock():
+            for attempt in range(TRIES):
+                if attempt:
+                    time.sleep(random.uniform(0, min(0.01 * 2**attempt, 0.5)))  # noqa: S311  # jitter, no secret
+                try:
+                    with self.open(user) as portal:
+                        result = work(portal)
+                        return result, portal.commit()
+                except (ConflictError, TransientError) as error:
+                    conflict = error
+        raise TemporaryError(f"Too many changes at once, {TRIES} tries met conflicts; try again") from conflict
+
+    def repair(self) -> int:
+        """Make good what the catalog missed; rebuild it where it is new."""
+        if self.catalog_store.is_new:
+            return reindex(self.catalog_store, self.database)
+        return repair(self.catalog_store, self.database)
+
+    def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
+        """Build the whole catalog anew while everything goes on; return the number of documents."""
+        return reindex(self.catalog_store, self.database, progress)
+
+    def close(self) -> None:
+        """Close everything; closing twice is fine."""
+        self.stopping.set()
+        self.catalog_store.close()
+        self.database.close()
+        self.directory.close()
+
+

@@ -1,0 +1,115 @@
+"""Find the kinds: walk the content folders, entry points and an instance's own folders at start-up.
+
+A kind is one file with one public class.  Nothing lists them: adding the file adds the kind.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from haywain.document import Document
+from haywain.errors import RegistryError, UnknownNameError
+from haywain.interfaces import IngestionRule
+
+T = TypeVar("T")
+
+FOLDERS = ("portal_types", "ingestion_policies", "activities")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The kinds there are, by name."""
+
+    portal_types: dict[str, type[Document]] = field(default_factory=dict)
+    ingestion_policies: dict[str, IngestionRule] = field(default_factory=dict)
+
+    def portal_type(self, name: str) -> type[Document]:
+        """Return the class of a Portal Type; raises UnknownNameError."""
+        return _named("Portal Type", name, self.portal_types)
+
+    def rule(self, name: str) -> IngestionRule:
+        """Return the rule of a policy; raises UnknownNameError."""
+        return _named("Ingestion Policy", name, self.ingestion_policies)
+
+
+def load_registry(instance: Path | None = None) -> Registry:
+    """Return all kinds; `instance` may hold folders of its own beside ours.
+
+    Raises RegistryError if two kinds have one name (naming both files) or a file has no public class.
+    """
+    portal_types = _by_name("portal_types", "portal_type", instance)
+    rules = _by_name("ingestion_policies", "name", instance)
+    return Registry(
+        portal_types={name: _checked(cls) for name, cls in portal_types.items()},
+        ingestion_policies={name: cls() for name, cls in rules.items()},
+    )
+
+
+def _by_name(folder: str, attribute: str, instance: Path | None) -> dict[str, type]:
+    found: dict[str, type] = {}
+    for cls in _classes(folder, instance):
+        name = getattr(cls, attribute, "")
+        if not name:
+            raise RegistryError(f"{_file(cls)}: {cls.__name__} has no {attribute}")
+        if name in found:
+            raise RegistryError(f"Two kinds are named {name!r}: {_file(found[name])} and {_file(cls)}")
+        found[name] = cls
+    return found
+
+
+def _classes(folder: str, instance: Path | None) -> list[type]:
+    package = importlib.import_module(f"haywain.{folder}")
+    own = instance / folder if instance is not None else None
+    if own is not None and own.is_dir() and str(own) not in package.__path__:
+        _refuse_shadows(package, own)
+        package.__path__.append(str(own))
+    modules = [
+        importlib.import_module(f"{package.__name__}.{info.name}")
+        for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name)
+        if not info.name.startswith("_")
+    ]
+    return [_public_class(module) for module in modules] + [
+        point.load() for point in entry_points(group=f"haywain.{folder}")
+    ]
+
+
+def _refuse_shadows(package: ModuleType, own: Path) -> None:
+    ours = {p.name: p for folder in package.__path__ for p in Path(folder).glob("[!_]*.py")}
+    for theirs in own.glob("[!_]*.py"):
+        if theirs.name in ours:
+            raise RegistryError(f"Two files are one module: {ours[theirs.name]} and {theirs}; rename the second")
+
+
+def _public_class(module: ModuleType) -> type:
+    found = [
+        value for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
+        and name.lower() == module.__name__.rpartition(".")[2].replace("_", "")
+    ]
+    if not found:
+        stem = module.__name__.rpartition(".")[2]
+        expected = "".join(part.capitalize() for part in stem.split("_"))
+        raise RegistryError(f"{module.__file__} has no class {expected}, named like the file")
+    return found[0]
+
+
+def _checked(cls: type) -> type[Document]:
+    if not issubclass(cls, Document) or not cls.module_id:
+        raise RegistryError(f"{_file(cls)}: {cls.__name__} must be a Document with a module_id")
+    return cls
+
+
+def _file(cls: type) -> str:
+    module = importlib.import_module(cls.__module__)
+    return str(module.__file__)
+
+
+def _named(kind: str, name: str, known: dict[str, T]) -> T:
+    try:
+        return known[name]
+    except KeyError:
+        raise UnknownNameError(kind, name, known) from None

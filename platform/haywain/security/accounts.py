@@ -1,0 +1,112 @@
+"""Find out who somebody is: by password, by token, by session."""
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Protocol, cast
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+
+from haywain import clock
+from haywain.errors import UnauthorizedError
+from haywain.security.passwords import verify_password
+from haywain.security.user import User
+
+if TYPE_CHECKING:
+    from haywain.document import PortalRoot
+
+
+class Account(Protocol):
+    """What a Person is to the login."""
+
+    state: str
+
+    @property
+    def password_hash(self) -> str:
+        """The argon2id hash."""
+
+    def user(self) -> User:
+        """Who acts."""
+
+
+class Credential(Protocol):
+    """What a Token is to the login."""
+
+    def user_of(self, root: "PortalRoot") -> User | None:
+        """Who acts, or None if it is expired, revoked or its owner is locked."""
+
+
+def by_password(root: "PortalRoot", login: str, password: str) -> User:
+    """Return the user of a login; raises UnauthorizedError, which does not tell whether the login exists."""
+    person = cast("Account | None", root.find("login", login))
+    stored = person.password_hash if person is not None and person.state == "validated" else ""
+    if not verify_password(stored, password) or person is None:
+        raise UnauthorizedError("The user or the password is wrong")
+    return person.user()
+
+
+def by_token(root: "PortalRoot", secret: str) -> User:
+    """Return the user of a token; raises UnauthorizedError."""
+    token = cast("Credential | None", root.find("token", token_hash(secret)))
+    user = token.user_of(root) if token is not None else None
+    if user is None:
+        raise UnauthorizedError("The token is unknown, expired or revoked")
+    return user
+
+
+def token_hash(secret: str) -> str:
+    """Return what is stored of a token's secret: its SHA-256 (a random secret needs no slow hash)."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def new_secret() -> str:
+    """Return the secret of a new token: `hw_` and 256 random bits."""
+    return f"hw_{secrets.token_urlsafe(32)}"
+
+
+class Login(Persistent):  # type: ignore[misc]  # persistent has no types
+    """One browser session on the server: whose, until when, and its CSRF token."""
+
+    def __init__(self, login: str, expires: float) -> None:
+        """Begin a session."""
+        self.login, self.expires, self.csrf = login, expires, secrets.token_urlsafe(32)
+
+
+class Logins:
+    """The browser sessions of a portal, by the hash of the cookie's secret."""
+
+    def __init__(self, root: "PortalRoot") -> None:
+        """Keep them in the root's tools."""
+        self._root = root
+
+    def begin(self, login: str, hours: int) -> str:
+        """Start a session under a new secret, and return that; old ones are cleared away."""
+        sessions, now = self._sessions(create=True), clock.now_s()
+        for key in [key for key, session in sessions.items() if session.expires < now][:100]:
+            del sessions[key]
+        secret = secrets.token_urlsafe(32)
+        sessions[token_hash(secret)] = Login(login, now + hours * 3600)
+        return secret
+
+    def find(self, secret: str) -> Login | None:
+        """Return the session of a secret if it has not expired."""
+        session = self._sessions().get(token_hash(secret))
+        return session if session is not None and session.expires > clock.now_s() else None
+
+    def end(self, secret: str) -> None:
+        """Forget a session."""
+        self._sessions().pop(token_hash(secret), None)
+
+    def end_all(self, login: str) -> None:
+        """Forget every session of a login, when its password changes."""
+        sessions = self._sessions()
+        for key in [key for key, session in sessions.items() if session.login == login]:
+            del sessions[key]
+
+    def _sessions(self, create: bool = False) -> OOBTree:
+        found = self._root.tools.get("sessions")
+        if found is None:
+            found = OOBTree()
+            if create:
+                self._root.tools["sessions"] = found
+        return found

@@ -1,0 +1,46 @@
+"""Passwords: argon2id, and a short memory so that an agent's request does not pay 0.3 s each time."""
+
+import hashlib
+import hmac
+import os
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from haywain.errors import InvalidError
+
+LEAST_LENGTH = 8
+"""Fewest characters of a password."""
+
+_REMEMBERED = 1000
+_hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
+_key = os.urandom(32)  # of this process: what is remembered is worth nothing outside
+_known: dict[bytes, str] = {}
+_lock = threading.Lock()
+_DUMMY = _hasher.hash("no one has this password")
+
+
+def hash_password(password: str) -> str:
+    """Return the argon2id hash of a password; raises InvalidError if it is too short or too long."""
+    if not LEAST_LENGTH <= len(password) <= 1024:
+        raise InvalidError(f"A password has {LEAST_LENGTH} to 1024 characters")
+    return _hasher.hash(password)
+
+
+def verify_password(stored: str, password: str) -> bool:
+    """Return whether a password is the one; as slow for an unknown user (stored is "") as for a known one."""
+    digest = hmac.new(_key, f"{stored}\0{password}".encode(), hashlib.sha256).digest()
+    if stored and _known.get(digest) == stored:
+        return True
+    try:
+        _hasher.verify(stored or _DUMMY, password)
+    except (VerificationError, InvalidHashError):
+        return False
+    if not stored:
+        return False
+    with _lock:
+        if len(_known) >= _REMEMBERED:
+            _known.pop(next(iter(_known)))
+        _known[digest] = stored
+    return True

@@ -1,0 +1,71 @@
+"""Settings: flag over `HAYWAIN_*` environment over `--config` ini over default."""
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from haywain.errors import DataDirectoryError
+from haywain.values import MIB
+
+
+class Settings(BaseSettings):
+    """What an operator may set; each field is also the variable HAYWAIN_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="HAYWAIN_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path("var"), description="The data directory.")
+    database: str = Field("", description="URI of the object database; default: file: in the data directory.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    admin_password: str = Field("", description="Password of the user admin at the first start.")
+    threads: int = Field(64, ge=1, le=1024, description="Request threads.")
+    body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
+    decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
+    ledger_days: int = Field(30, ge=1, description="How long idempotency keys are remembered.")
+    upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
+    session_hours: int = Field(168, ge=1, description="How long a login lasts.")
+    pack_days: int = Field(7, ge=0, description="How many days of history a pack keeps.")
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]  # the unused sources are not named
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take flags first, then the environment; `load` puts the ini file below both."""
+        return init_settings, env_settings
+
+
+def load(config: Path | None = None, **flags: Any) -> Settings:  # Any: values as click parsed them
+    """Return the settings; flags that are None do not count.
+
+    Raises DataDirectoryError (configuration) if the ini file or a value cannot be used.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        environment = Settings(**given)
+        below = {k: v for k, v in _ini(config).items() if k not in environment.model_fields_set}
+        return Settings(**(below | given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise DataDirectoryError(f"Setting {name!r} cannot be used: {first['msg']}") from error
+
+
+def _ini(config: Path | None) -> dict[str, str]:
+    if config is None:
+        return {}
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(config.read_text(encoding="utf-8"), source=str(config))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise DataDirectoryError(f"The configuration {config} cannot be read: {error}") from error
+    if not parser.has_section("haywain"):
+        raise DataDirectoryError(f"The configuration {config} has no section [haywain]")
+    found = dict(parser["haywain"])
+    unknown = sorted(set(found) - set(Settings.model_fields))
+    if unknown:
+        raise DataDirectoryError(f"The configuration {config} sets {unknown[0]!r}, which is no setting")
+    return found

@@ -1,0 +1,1 @@
+"""Bytes and objects on disk: the object database, streams, uploads."""

@@ -1,0 +1,111 @@
+"""The two forms in which bytes lie in the database, each with its checksums.
+
+`Record`: up to 1 MiB in a ZODB record, written by an append and never rewritten.  `BlobChunk`: one
+immutable blob, up to 64 MiB in a stream, with one xxh3-64 for each 1 MiB block.  FileStorage has no
+checksums of its own.  xxh3-64: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from persistent import Persistent
+from xxhash import xxh3_64_intdigest
+from ZODB.blob import Blob
+from ZODB.Connection import Connection
+
+from haywain.errors import CorruptDataError
+from haywain.values import MIB
+
+BLOCK_SIZE = MIB
+"""Bytes that one checksum of a blob covers."""
+
+RECORD_SIZE = MIB
+"""Most bytes of a Record."""
+
+
+class Record(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Bytes of a stream as written by one append, with their xxh3-64."""
+
+    def __init__(self, data: bytes) -> None:
+        """Keep the bytes and their checksum."""
+        self.data = data
+        self.checksum = xxh3_64_intdigest(data)
+
+    def checked(self) -> bytes:
+        """Return the bytes; raises CorruptDataError if they are not those that were written."""
+        data: bytes = self.data
+        if xxh3_64_intdigest(data) != self.checksum:
+            raise CorruptDataError(f"Record {self._p_oid.hex()} does not match its checksum")
+        return data
+
+
+class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
+    """An immutable blob: `length` bytes and one xxh3-64 for each 1 MiB block."""
+
+    def __init__(self, blob: Blob, length: int, sums: bytes) -> None:
+        """Refer to a blob; `sums` are little-endian unsigned 64-bit integers, one a block."""
+        self.blob, self.length, self.sums = blob, length, sums
+
+    @classmethod
+    def consume(cls, connection: Connection, path: Path) -> "BlobChunk":
+        """Make the file the blob, by rename where it lies beside the blobs; it is gone afterwards.
+
+        The blob is added to the connection first: then its temporary file lies beside the blobs.
+        """
+        length, sums = path.stat().st_size, checksums(path)
+        blob = Blob()
+        connection.add(blob)
+        blob.consumeFile(str(path))
+        return cls(blob, length, sums)
+
+    @classmethod
+    def write(cls, connection: Connection, pieces: Iterator[bytes | memoryview]) -> "BlobChunk":
+        """Write the pieces into a new blob."""
+        blob = Blob()
+        connection.add(blob)
+        with blob.open("w") as file:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+        path = Path(blob._p_blob_uncommitted)
+        return cls(blob, path.stat().st_size, checksums(path))
+
+    def view(self, start: int, stop: int) -> memoryview:
+        """Return the bytes [start, stop) of the blob, mapped and not copied."""
+        with self.blob.open("r" if self.blob._p_blob_uncommitted else "c") as file:
+            if os.fstat(file.fileno()).st_size < self.length:  # reading behind the end would be SIGBUS
+                raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} is shorter than {self.length} bytes")
+            if start >= stop:
+                return memoryview(b"")
+            first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+            mapped = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
+        return memoryview(mapped)[start - first :]
+
+    def blocks(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Yield [start, stop) block by block, each checked; raises CorruptDataError."""
+        for number in range(start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)):
+            low, high = number * BLOCK_SIZE, min((number + 1) * BLOCK_SIZE, self.length)
+            view = self.view(low, high)
+            if xxh3_64_intdigest(view) != self.checksum(number):
+                raise CorruptDataError(
+                    f"Blob {self.blob._p_oid.hex()} does not match its checksum in bytes {low} to {high}"
+                )
+            yield view[max(start - low, 0) : stop - low]
+
+    def checksum(self, block: int) -> int:
+        """Return the checksum of a block by its number."""
+        found: int = struct.unpack_from("<Q", self.sums, block * 8)[0]
+        return found
+
+
+def checksums(path: Path) -> bytes:
+    """Return the xxh3-64 of each 1 MiB block of a file, little-endian."""
+    sums = bytearray()
+    with open(path, "rb", buffering=BLOCK_SIZE) as file:
+        while block := file.read(BLOCK_SIZE):
+            sums += struct.pack("<Q", xxh3_64_intdigest(block))
+    return bytes(sums)

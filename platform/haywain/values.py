@@ -1,0 +1,44 @@
+"""Names for the plain values that pass between the layers."""
+
+from dataclasses import dataclass
+from typing import NewType
+
+Offset = NewType("Offset", int)
+"""A position in a stream, in bytes."""
+
+Path = NewType("Path", str)
+"""Where a document lies, `data_stream_module/1`: no slash at either end."""
+
+Reference = NewType("Reference", str)
+"""The human's name of a document."""
+
+Tid = NewType("Tid", str)
+"""A transaction id as 16 hexadecimal digits."""
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of bytes that were sent: where they are and in which transaction.
+
+    `status` is `stored`, `duplicate` or `quarantined`; offset and length are in bytes.
+    """
+
+    status: str
+    path: Path
+    offset: Offset
+    length: int
+    tid: Tid = Tid("")
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the receipt as the HTTP headers of the answer."""
+        return [
+            ("Ingest-Status", self.status),
+            ("Ingest-Stream", self.path),
+            ("Ingest-Offset", str(self.offset)),
+            ("Ingest-Length", str(self.length)),
+            ("Ingest-Tid", self.tid),
+        ]

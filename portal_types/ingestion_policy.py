@@ -1,0 +1,28 @@
+"""Ingestion Policy: the address agents send to, and the rule that says where their bytes go."""
+
+from pydantic import Field
+
+from haywain.document import Document, Properties
+
+
+class IngestionPolicyProperties(Properties):
+    """Which rule a policy follows."""
+
+    rule: str = Field("", max_length=255, description="Name of a file's class in ingestion_policies/.")
+
+
+class IngestionPolicy(Document):
+    """Agents POST to `/portal_ingestion_policies/{id}/ingest?reference={tag}`."""
+
+    portal_type = "Ingestion Policy"
+    module_id = "portal_ingestion_policies"
+    schema = IngestionPolicyProperties
+    edit_permission = "manage"
+    icon = "policy"
+
+    @property
+    def rule(self) -> str:
+        """The name of the rule; the policy's own id if none is set."""
+        found = self.properties
+        assert isinstance(found, IngestionPolicyProperties)
+        return found.rule or self.id

@@ -1,0 +1,68 @@
+"""Person: somebody who logs in."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from haywain.document import Document, Properties
+from haywain.errors import InvalidError
+from haywain.security.passwords import hash_password
+from haywain.security.user import ROLES, User
+
+
+class PersonProperties(Properties):
+    """Who it is; `reference` is the login."""
+
+    reference: str = Field(min_length=1, max_length=64, pattern=r"^[^\s:/]+$", description="The login name.")
+    email: str = Field("", max_length=255, description="Where to write to.")
+    roles: tuple[str, ...] = Field(("Viewer",), description="Manager, Editor, Analyst, Viewer, Agent.")
+    password_hash: str = Field("", exclude=True, description="argon2id; never shown.")
+
+    @field_validator("roles")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(ROLES))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no role; there are {', '.join(ROLES)}")
+        return tuple(sorted(set(value)))
+
+
+class Person(Document):
+    """A login with a password and roles; locked while invalidated."""
+
+    portal_type = "Person"
+    module_id = "person_module"
+    schema = PersonProperties
+    workflow_name = "account"
+    view_permission = "manage"
+    edit_permission = "manage"
+    icon = "person"
+    state = "validated"
+
+    def __init__(self, password: str = "", **properties: Any) -> None:  # Any: the schema knows the types
+        """Take properties and a password, of which only the hash is kept; raises InvalidError."""
+        if "password_hash" in properties:
+            raise InvalidError("Give a password, not a hash")
+        if password:
+            properties["password_hash"] = hash_password(password)
+        super().__init__(**properties)
+
+    @property
+    def properties(self) -> PersonProperties:
+        """All properties."""
+        found = super().properties
+        assert isinstance(found, PersonProperties)
+        return found
+
+    @property
+    def password_hash(self) -> str:
+        """The argon2id hash of the password; "" if none is set."""
+        return self.properties.password_hash
+
+    def set_password(self, password: str) -> None:
+        """Change the password; raises InvalidError if it is too short."""
+        self.edit(password_hash=hash_password(password))
+
+    def user(self) -> User:
+        """Return who acts when this person is logged in."""
+        return User(str(self.reference), frozenset(self.properties.roles))

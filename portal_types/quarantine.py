@@ -1,0 +1,73 @@
+"""Quarantine: what could not be delivered, kept with its reason until it is replayed."""
+
+import io
+from collections.abc import Iterator
+
+from pydantic import Field
+from zope.interface import implementer
+
+from haywain.document import Document, Properties
+from haywain.interfaces import IByteStream
+from haywain.store.database import tid_of
+from haywain.store.stream import Stream
+
+
+class QuarantineProperties(Properties):
+    """A request as it came, and why it was not delivered."""
+
+    policy: str = Field(max_length=255, description="Id of the Ingestion Policy it was sent to.")
+    reason: str = Field(max_length=10_000, description="Why it could not be delivered.")
+    tag: str = Field("", description="The tag as it was sent, up to 64 KiB; bytes that are no UTF-8 as \\udcXX.")
+    headers: tuple[tuple[str, str], ...] = Field((), description="Headers that say how to read the body.")
+    key: str = Field("", description="The Idempotency-Key; a replay keeps it.")
+    scope: str = Field("", description="Whose key it is: the token or login that sent it.")
+
+
+@implementer(IByteStream)
+class Quarantine(Document):
+    """One request whose bytes are kept; *replay* delivers them once the reason is gone."""
+
+    portal_type = "Quarantine"
+    module_id = "quarantine_module"
+    schema = QuarantineProperties
+    workflow_name = "quarantine"
+    icon = "quarantine"
+    state = "quarantined"
+
+    content_type = "application/octet-stream"
+
+    def __init__(self, body: bytes = b"", **properties: object) -> None:
+        """Keep the raw body of the request, still encoded as it came."""
+        super().__init__(**properties)
+        self._stream = Stream()
+        self._stream.append(body)
+
+    @property
+    def properties(self) -> QuarantineProperties:
+        """All properties."""
+        found = super().properties
+        assert isinstance(found, QuarantineProperties)
+        return found
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the body."""
+        return self._stream.size
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag; the bytes never change."""
+        self._stream._p_activate()
+        return f"{tid_of(self._stream)}-{self.size:x}"
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """Return the bytes [start, stop), or fewer where the body ends."""
+        return self._stream.read(start, stop)
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
+        """Yield the bytes [start, stop) in pieces."""
+        return self._stream.chunks(start, stop)
+
+    def open(self) -> io.BufferedReader:
+        """Return a seekable file over the body."""
+        return self._stream.open()
