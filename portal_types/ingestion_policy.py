@@ -26,3 +26,7 @@ class IngestionPolicy(Document):
         found = self.properties
         assert isinstance(found, IngestionPolicyProperties)
         return found.rule or self.id
+
+    def preferred_id(self) -> str | None:
+        """Return the reference: it is what agents have in their URL."""
+        return str(self.reference) or None

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from haywain.document import Document, Properties
+from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import InvalidError
 from haywain.security.passwords import hash_password
 from haywain.security.user import ROLES, User
@@ -59,9 +59,24 @@ class Person(Document):
         """The argon2id hash of the password; "" if none is set."""
         return self.properties.password_hash
 
+    def preferred_id(self) -> str:
+        """Return the login."""
+        return str(self.reference)
+
+    def after_add(self, root: PortalRoot) -> None:
+        """Claim the login; raises DuplicateError if somebody has it."""
+        root.claim("login", str(self.reference), self)
+
+    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
+        """Change properties; the login stays, a password is kept as its hash; raises InvalidError."""
+        if changes.get("reference", self.reference) != self.reference or "password_hash" in changes:
+            raise InvalidError("A login stays what it is; make another person")
+        password = changes.pop("password", None)
+        super().edit(**(changes | ({"password_hash": hash_password(password)} if password else {})))
+
     def set_password(self, password: str) -> None:
         """Change the password; raises InvalidError if it is too short."""
-        self.edit(password_hash=hash_password(password))
+        super().edit(password_hash=hash_password(password))
 
     def user(self) -> User:
         """Return who acts when this person is logged in."""

@@ -31,6 +31,7 @@ class Quarantine(Document):
     module_id = "quarantine_module"
     schema = QuarantineProperties
     workflow_name = "quarantine"
+    is_addable = False
     icon = "quarantine"
     state = "quarantined"
 

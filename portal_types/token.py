@@ -1,16 +1,17 @@
 """Token: a secret for a program, bound to scopes, shown once."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, field_validator
 
 from haywain import clock
-from haywain.document import Document, Properties
+from haywain.document import Document, PortalRoot, Properties
+from haywain.errors import InvalidError
+from haywain.security.accounts import new_secret, token_hash
 from haywain.security.user import User, check_scopes
 
 if TYPE_CHECKING:
-    from haywain.document import PortalRoot
     from haywain.security.accounts import Account
 
 
@@ -52,13 +53,36 @@ class Token(Document):
         assert isinstance(found, TokenProperties)
         return found
 
+    def __init__(self, **properties: Any) -> None:  # Any: the schema knows the types
+        """Take the properties and make a secret, which `shown_once` tells this once."""
+        if "secret_hash" in properties:
+            raise InvalidError("The secret of a token is made up, not given")
+        self._v_secret = new_secret()
+        super().__init__(**properties, secret_hash=token_hash(self._v_secret))
+
+    def after_add(self, root: PortalRoot) -> None:
+        """Be found by the hash of the secret; raises InvalidError if nobody has the login."""
+        if root.find("login", self.properties.login) is None:
+            raise InvalidError(f"There is no person with the login {self.properties.login!r}")
+        root.claim("token", self.properties.secret_hash, self)
+
+    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
+        """Change properties; owner and secret stay; raises InvalidError."""
+        if "secret_hash" in changes or changes.get("login", self.properties.login) != self.properties.login:
+            raise InvalidError("A token keeps its owner and its secret; make another one")
+        super().edit(**changes)
+
+    def shown_once(self) -> dict[str, str]:
+        """Return the secret, which is nowhere else; only in the transaction that made it."""
+        return {"secret": self._v_secret} if hasattr(self, "_v_secret") else {}
+
     @property
     def is_expired(self) -> bool:
         """Whether its time is over."""
         expires = self.properties.expires
         return expires is not None and expires.timestamp() <= clock.now_s()
 
-    def user_of(self, root: "PortalRoot") -> User | None:
+    def user_of(self, root: PortalRoot) -> User | None:
         """Return who acts with this token; None if it is expired or revoked, or its owner locked."""
         person = cast("Account | None", root.find("login", self.properties.login))
         if self.state != "validated" or self.is_expired or person is None or person.state != "validated":

@@ -4,6 +4,8 @@ import logging
 import secrets
 import threading
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from haywain.document import PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError
@@ -12,6 +14,8 @@ from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
 from haywain.store.fsync import write_durably
+from haywain.web.application import make_application
+from haywain.web.server import Server, ServerLimits, make_server
 
 REPAIR_EVERY_S = 60
 _log = logging.getLogger(__name__)
@@ -76,9 +80,7 @@ def _fill(portal: Portal, password: str) -> bool:
         return False
     if root["person_module"].documents:
         raise DataDirectoryError(f"{portal.site.path} has people but no admin; restore it from a backup")
-    admin = portal.new("Person", id="admin", reference="admin", title="Administrator", roles=("Manager",),
-                       password=password)
-    root.claim("login", "admin", admin)
+    portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
     return True
 
 
@@ -99,3 +101,42 @@ class Housekeeping(threading.Thread):
             except (HaywainError, OSError, ValueError):
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
 
+
+
+class Serving:
+    """A portal that listens, from `with` on; `run` serves until SystemExit or `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the data directory and the port; raises DataDirectoryError and its kinds, PortInUseError."""
+        self.site, self.password = open_site(settings)
+        try:
+            limits = ServerLimits(body_bytes=settings.body_bytes, threads=settings.threads)
+            self.server: Server = make_server(
+                make_application(self.site), host=settings.host, port=settings.port, uploads=self.site.uploads,
+                limits=limits,
+            )
+        except BaseException:
+            self.site.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """The address, `http://HOST:PORT`."""
+        host = self.server.effective_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.effective_port}"
+
+    def run(self) -> None:
+        """Serve until told to stop; requests that run then may finish."""
+        Housekeeping(self.site).start()
+        self.server.run()
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close port and data directory."""
+        self.server.close()
+        self.site.close()

@@ -45,6 +45,7 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     workflow_name: ClassVar[str] = "validation"
     view_permission: ClassVar[str] = "view"
     edit_permission: ClassVar[str] = "edit"
+    is_addable: ClassVar[bool] = True
     icon: ClassVar[str] = "document"
 
     id: str = ""
@@ -111,6 +112,17 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         self._set({**self._values, **changes})
         self.edited = clock.now_s()
         self.reindex()
+
+    def preferred_id(self) -> str | None:
+        """Return the id it should have in its module; None for one that is made up."""
+        return None
+
+    def after_add(self, root: "PortalRoot") -> None:
+        """Claim what must be unique, once it is in its module; raises DuplicateError."""
+
+    def shown_once(self) -> dict[str, str]:
+        """Return what only the one who made it may see, and only now."""
+        return {}
 
     def link(self, name: str, other: "Document") -> None:
         """Add the category `name` to another document."""

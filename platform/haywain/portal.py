@@ -83,8 +83,9 @@ class Portal:
         cls = self.site.registry.portal_type(portal_type)
         document = cls(**properties)
         document.owner = self.user.login
-        self.root.module(cls.module_id).add(document, id)
+        self.root.module(cls.module_id).add(document, id or document.preferred_id())
         self.connection.add(document)
+        document.after_add(self.root)
         document.reindex()
         return document
 

@@ -15,7 +15,7 @@ from haywain.catalog import Query
 from haywain.document import Document
 from haywain.errors import HaywainError, InvalidError, NotFoundError, TemporaryError, TooLargeError
 from haywain.ingestion.decoding import Limits, decode_body, form_field
-from haywain.ingestion.ledger import Ledger, LedgerEntry, body_digest, ledger_key
+from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry, ledger_key
 from haywain.ingestion.tag import parse_tag, printable_tag
 from haywain.interfaces import Chunk, IngestionRule, Route
 from haywain.portal import Portal, Site
@@ -161,14 +161,14 @@ def _store(portal: Portal, delivery: _Delivery, scope: str | None = None) -> Rec
     key = delivery.key if scope is None or not request.key else ledger_key(scope, request.policy, request.key)
     known = ledger.find(key) if key else None
     if known is not None and not (scope is not None and known.status == "quarantined"):
-        if known.matches(delivery.body):
+        if known.matches(BodyIdentity.of([delivery.body])):
             return known.receipt()
         return _store_rest(portal, delivery, known, cast(bytes, key))
     rule = portal.site.registry.rule(cast(Any, policy).rule)  # Any: an IngestionPolicy, not imported here
     sink = _sink(portal, _route(rule, delivery.tag))
     receipt = _append(rule, delivery, sink, delivery.body)
     if key:
-        ledger.add(key, receipt, delivery.body, portal.site.settings.ledger_days)
+        ledger.add(key, receipt, BodyIdentity.of([delivery.body]), portal.site.settings.ledger_days)
     return receipt
 
 
@@ -193,7 +193,8 @@ def _store_rest(portal: Portal, delivery: _Delivery, known: LedgerEntry, key: by
             rule = portal.site.registry.rule(cast(Any, policy).rule)  # Any: an IngestionPolicy
             rest = _append(rule, delivery, sink, delivery.body[known.body_length :])
             whole = Receipt("stored", sink.path, Offset(known.offset), known.length + rest.length)
-            Ledger.of(portal.root).add(key, whole, delivery.body, portal.site.settings.ledger_days)
+            window = portal.site.settings.ledger_days
+            Ledger.of(portal.root).add(key, whole, BodyIdentity.of([delivery.body]), window)
             return whole
     raise DeliveryError("The Idempotency-Key was used for other bytes")
 
@@ -242,10 +243,11 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
     _policy(portal, request.policy)
     ledger = Ledger.of(portal.root)
     body = request.body if request.query_chunk is None or request.body else b"data_chunk=" + request.query_chunk
-    keys = [request.key, f"{request.key}\0{body_digest(body).hex()}"] if request.key else []
+    identity = BodyIdentity.of([body])
+    keys = [request.key, f"{request.key}\0{identity.digest.hex()}"] if request.key else []
     hashes = [ledger_key(request.scope, request.policy, key) for key in keys]
     for known in filter(None, map(ledger.find, hashes)):
-        if known.matches(body):
+        if known.matches(identity):
             return known.receipt()
     _check_room(portal, len(body))
     tag = printable_tag(request.tag)
@@ -256,7 +258,7 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
     receipt = Receipt("quarantined", kept.path, Offset(0), len(body))
     free = next((h for h in hashes if ledger.find(h) is None), None)
     if free is not None:
-        ledger.add(free, receipt, body, portal.site.settings.ledger_days)
+        ledger.add(free, receipt, identity, portal.site.settings.ledger_days)
     _log.warning("quarantined %d bytes sent to %s: %s", len(body), request.policy, reason)
     return receipt
 

@@ -6,7 +6,8 @@ first.  Keys lie in one BTree a day; days out of the window are dropped whole.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOBTree
@@ -22,21 +23,39 @@ if TYPE_CHECKING:
 _DAY_S = 86_400
 
 
-class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
-    """A receipt and the hash of the decoded body it was given for (gzip bytes differ at each retry)."""
+@dataclass(frozen=True)
+class BodyIdentity:
+    """By what a body is known again: its length in bytes and its hash, once decoded."""
 
-    def __init__(self, receipt: Receipt, body: bytes) -> None:
+    length: int
+    digest: bytes
+
+    @classmethod
+    def of(cls, body: Iterable[bytes | memoryview]) -> "BodyIdentity":
+        """Return the identity of a body given in pieces."""
+        digest, length = hashlib.blake2b(digest_size=16), 0
+        for piece in body:
+            digest.update(piece)
+            length += len(piece)
+        return cls(length, digest.digest())
+
+
+class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
+    """A receipt and the identity of the decoded body it was given for (gzip bytes differ at each retry)."""
+
+    def __init__(self, receipt: Receipt, body: BodyIdentity) -> None:
         """Remember both."""
         self.status, self.path, self.offset = receipt.status, receipt.path, receipt.offset
-        self.length, self.body_length, self.digest = receipt.length, len(body), body_digest(body)
+        self.length, self.body_length, self.digest = receipt.length, body.length, body.digest
 
-    def matches(self, body: bytes) -> bool:
+    def matches(self, body: BodyIdentity) -> bool:
         """Return whether this is the body that was stored."""
-        return len(body) == self.body_length and body_digest(body) == self.digest
+        return bool(body.length == self.body_length and body.digest == self.digest)
 
     def is_prefix_of(self, body: bytes) -> bool:
         """Return whether the body stored begins this one (fluentd after a power loss adds to a chunk)."""
-        return 0 < self.body_length < len(body) and body_digest(body[: self.body_length]) == self.digest
+        begins = 0 < self.body_length < len(body)
+        return begins and self.matches(BodyIdentity.of([body[: self.body_length]]))
 
     def receipt(self) -> Receipt:
         """Return the first receipt, as that of a duplicate."""
@@ -64,7 +83,7 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
                 return cast(LedgerEntry, entry)
         return None
 
-    def add(self, key: bytes, receipt: Receipt, body: bytes, window_days: int) -> None:
+    def add(self, key: bytes, receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
         """Remember a receipt, in place of an older one of this key; drop days out of the window."""
         for day in self._newest_first():
             day.pop(key, None)
@@ -82,8 +101,3 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
 def ledger_key(scope: str, policy: str, key: str) -> bytes:
     """Return the hash under which a sender's key is kept: never global, bound to token and policy."""
     return hashlib.blake2b("\0".join((scope, policy, key)).encode("utf-8", "surrogateescape"), digest_size=16).digest()
-
-
-def body_digest(body: bytes) -> bytes:
-    """Return the identity of a body."""
-    return hashlib.blake2b(body, digest_size=16).digest()

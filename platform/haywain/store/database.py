@@ -23,7 +23,7 @@ from ZODB.utils import u64, z64
 from haywain.errors import DataDirectoryError
 from haywain.store.durable import DurableFileStorage
 from haywain.store.tail import mend_tail
-from haywain.values import Tid
+from haywain.values import GIB, Tid
 
 _log = logging.getLogger(__name__)
 
@@ -138,3 +138,9 @@ def free_bytes(path: Path) -> tuple[int, int]:
     """Return the free and the total bytes of the disk under a path."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def has_room(path: Path, length: int = 0) -> bool:
+    """Return whether the disk has room for so many bytes above its mark: 5 % or 2 GiB, whichever is less."""
+    free, total = free_bytes(path)
+    return free - length > min(total // 20, 2 * GIB)

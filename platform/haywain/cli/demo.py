@@ -1,0 +1,93 @@
+"""`haywain demo`: a portal with data that came in through its ingestion URL.
+
+Six recordings of a turbine whose bearing wears out, and the resource consumption of this machine, live.
+"""
+
+import secrets
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from haywain.agent.sender import ResourceSender, Sender
+from haywain.agent.turbine import recordings
+from haywain.app import Serving
+from haywain.cli.logs import set_up_logs
+from haywain.cli.options import address_options, data_options
+from haywain.cli.serve import announce
+from haywain.errors import HaywainError
+from haywain.portal import Portal, Site
+from haywain.settings import load
+from haywain.store.fsync import write_durably
+
+_AGENT = "demo-agent"
+
+
+@click.command("demo")
+@data_options
+@address_options
+def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed them
+    """Start the portal on a new directory with sample data; --data keeps it, and goes on with it."""
+    set_up_logs()
+    if flags["data"] is None:
+        flags["data"] = Path(tempfile.mkdtemp(prefix="haywain-demo-")) / "var"
+    with Serving(load(config, **flags)) as serving:
+        agent = _Agent(serving)
+        announce(serving)
+        _say(f"log in as admin with the password {_password(serving.site)}; the data lie in {serving.site.path}")
+        agent.start()
+        serving.run()
+        agent.stop()
+
+
+class _Agent(threading.Thread):
+    """Sends the recordings once, then what this machine consumes, as any agent would: over HTTP."""
+
+    def __init__(self, serving: Serving) -> None:
+        super().__init__(name="demo-agent", daemon=True)
+        self._sender = Sender(serving.url, _token(serving.site))
+        self._resources = ResourceSender(self._sender)
+
+    def run(self) -> None:
+        try:
+            for name, recording in recordings():
+                receipt = self._sender.send(name, recording, key=f"demo-{name}")
+                _say(f"{name}: {len(recording)} bytes {receipt.status} as /{receipt.path}")
+        except HaywainError as error:
+            _say(f"the demo's recordings could not be sent: {error.detail}")
+        self._resources.start()
+        _say("the resource consumption of this machine comes in live")
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._resources.stop()
+
+
+def _token(site: Site) -> str:
+    """Return the secret of the demo's own token, the same as long as the directory lives: keys are bound to it."""
+    kept = site.path / "demo-token"
+    if kept.exists():
+        return kept.read_text().strip()
+
+    def make(portal: Portal) -> str:
+        if portal.root.find("login", _AGENT) is None:
+            portal.new("Person", reference=_AGENT, title="Agent of the demo", roles=("Agent",),
+                       password=secrets.token_urlsafe(16))
+        token = portal.new("Token", reference=_AGENT, title="Token of the demo", login=_AGENT, scopes=("ingest:default",))
+        return token.shown_once()["secret"]
+
+    secret, _ = site.transact(make)
+    write_durably(kept, secret.encode() + b"\n", mode=0o600)
+    return secret
+
+
+def _password(site: Site) -> str:
+    kept = site.path / "admin-password"
+    return kept.read_text().strip() if kept.exists() else "that you have given"
+
+
+def _say(message: str) -> None:
+    print(f"haywain: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,146 @@
+"""Put bytes that were sent to a stream's own address there: append, replace, or append at an offset.
+
+Each is one transaction, with the key of the request in the ledger where it has one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from haywain.document import Document
+from haywain.errors import DuplicateError, OffsetError, TemporaryError
+from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
+from haywain.interfaces import IWritableStream
+from haywain.portal import Portal, Site
+from haywain.security import User, require
+from haywain.store.upload import Pieces, Upload
+from haywain.values import MIB, Offset, Receipt
+
+
+class WritableStream(Protocol):
+    """What bytes are put into."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+
+    def append(self, data: bytes) -> Offset:
+        """Add bytes at the end."""
+
+    def append_files(self, paths: list[object]) -> Offset:
+        """Add files at the end, as segments."""
+
+    def replace(self, data: bytes = b"") -> Offset:
+        """Start over with these bytes."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """Bytes of a request: in memory, or in piece files where there are many."""
+
+    data: bytes = b""
+    pieces: Pieces | None = None
+
+    def put(self, stream: WritableStream) -> tuple[Offset, int]:
+        """Append them; return where they begin and how many they are."""
+        if self.pieces is None:
+            return stream.append(self.data), len(self.data)
+        size = self.pieces.size
+        if size <= MIB:  # one Record, read back with less work than a blob of its own
+            return stream.append(b"".join(self.pieces.chunks())), size
+        return stream.append_files(list(self.pieces.paths())), size
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes."""
+        return iter([self.data]) if self.pieces is None else self.pieces.chunks()
+
+    def fsync(self) -> None:
+        """Flush what lies in files, before the commit takes its lock."""
+        if self.pieces is not None:
+            self.pieces.fsync()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What is to be done with a body: `append` or `replace`, `at` an offset if one is given, under a key."""
+
+    path: str
+    mode: str
+    body: Body
+    at: int | None = None
+    key: str = ""
+
+
+def place(site: Site, placement: Placement, user: User) -> Receipt:
+    """Do it, and return the receipt after the commit.
+
+    Raises NotFoundError, ForbiddenError, OffsetError with the actual size, DuplicateError if the key was used
+    for other bytes, TemporaryError.
+    """
+    if site.stopping.is_set():
+        raise TemporaryError("The portal is stopping; send it again in a moment", 5)
+    placement.body.fsync()
+    identity = BodyIdentity.of(placement.body.chunks()) if placement.key else None
+    receipt, tid = site.transact(
+        lambda portal: _place(portal, placement, identity), user, lock=f"stream:{placement.path}"
+    )
+    return receipt if receipt.tid else Receipt("stored", receipt.path, receipt.offset, receipt.length, tid)
+
+
+def _place(portal: Portal, placement: Placement, identity: BodyIdentity | None) -> Receipt:
+    document = _writable(portal, placement.path)
+    ledger, key = Ledger.of(portal.root), b""
+    if identity is not None:
+        name = f"{placement.mode} {placement.path}"
+        key = ledger_key(portal.user.token or portal.user.login, name, placement.key)
+        known = ledger.find(key)
+        if known is not None and known.matches(identity):
+            return known.receipt()
+        if known is not None:
+            raise DuplicateError("The Idempotency-Key was used for other bytes; use another key")
+    stream = cast(WritableStream, document)
+    if placement.at is not None and stream.size != placement.at:
+        raise OffsetError(placement.at, stream.size)
+    receipt = _put(document, stream, placement.mode, placement.body)
+    if identity is not None:
+        ledger.add(key, receipt, identity, portal.site.settings.ledger_days)
+    return receipt
+
+
+def complete_upload(site: Site, upload: Upload, user: User) -> None:
+    """Put a complete upload into its stream: once, whatever dies in between, its id being the key.
+
+    Raises NotFoundError if the stream is gone, ForbiddenError, TemporaryError.
+    """
+    if upload.info.finished:
+        return
+    body = Body(pieces=upload.pieces)
+    body.fsync()
+    key = ledger_key("", "upload", upload.id)
+    identity = BodyIdentity(upload.info.length, key)
+
+    def work(portal: Portal) -> None:
+        ledger = Ledger.of(portal.root)
+        if ledger.find(key) is not None:
+            return
+        document = _writable(portal, upload.info.path)
+        receipt = _put(document, cast(WritableStream, document), upload.info.mode, body)
+        ledger.add(key, receipt, identity, portal.site.settings.ledger_days)
+
+    site.transact(work, user, lock=f"stream:{upload.info.path}")
+    site.uploads.finish(upload.id)
+
+
+def _writable(portal: Portal, path: str) -> Document:
+    document = portal[path]
+    require(portal.user, "edit", document)
+    if not IWritableStream.providedBy(document):
+        raise DuplicateError(f"{path} is a {document.portal_type}; its bytes cannot be changed")
+    return document
+
+
+def _put(document: Document, stream: WritableStream, mode: str, body: Body) -> Receipt:
+    if mode == "replace":
+        stream.replace()
+    offset, length = body.put(stream)
+    return Receipt("stored", document.path, offset, length)

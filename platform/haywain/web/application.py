@@ -1,0 +1,66 @@
+"""The WSGI application: ingestion in front, Pyramid behind it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from transaction import TransactionManager
+
+from haywain.portal import Portal, Site
+from haywain.security import ANONYMOUS
+from haywain.web.identity import identify
+from haywain.web.ingest import IngestApplication
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_VIEWS = (
+    "identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages",
+)
+
+
+def make_application(site: Site) -> WSGI:
+    """Return the WSGI application of a site."""
+    config = Configurator(root_factory=lambda request: request.portal.root, settings=_settings())
+    config.registry["site"] = site
+    config.include("pyramid_tm")
+    config.include("pyramid_retry")
+    config.include("pyramid_jinja2")
+    config.add_request_method(_portal, "portal", reify=True)
+    config.add_request_method(lambda request: request.portal.user, "user", reify=True)
+    config.add_request_method(lambda request: request.registry["site"], "site", property=True)
+    for name in _VIEWS:
+        config.include(f"haywain.web.{name}")
+    return IngestApplication(site, _without_stored_body(config.make_wsgi_app()))
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "tm.manager_hook": lambda request: TransactionManager(explicit=True),
+        "tm.annotate_user": False,
+        "retry.attempts": 8,
+        "jinja2.directories": "haywain:templates",
+        "jinja2.trim_blocks": True,
+        "jinja2.lstrip_blocks": True,
+        "jinja2.undefined": "strict",
+        "pyramid.default_locale_name": "en",
+    }
+
+
+def _portal(request: Request) -> Portal:
+    """Open the request's session with the objects, in the transaction of the request; who acts is known then."""
+    portal = Portal(request.registry["site"], ANONYMOUS, request.tm)
+    request.add_finished_callback(lambda _request: portal.close())
+    portal.user = identify(request, portal.root)
+    return portal
+
+
+def _without_stored_body(application: WSGI) -> WSGI:
+    """Tell Pyramid that a body which lies in files is not to be read from the request."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "haywain.pieces" in environ or "haywain.upload_id" in environ:
+            environ["CONTENT_LENGTH"] = "0"
+        return application(environ, start_response)
+
+    return call

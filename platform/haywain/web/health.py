@@ -1,0 +1,46 @@
+"""`/healthz`: the process answers.  `/readyz`: it can store."""
+
+import json
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from haywain.catalog import Query
+from haywain.store.database import free_bytes, has_room
+
+
+def healthz(request: Request) -> Response:
+    """Answer, without looking at anything."""
+    return Response(b"ok\n", content_type="text/plain", charset="utf-8")
+
+
+def readyz(request: Request) -> Response:
+    """Answer 200 when bytes can be stored and found, else 503; each check by name."""
+    site = request.site
+    checks = {
+        "running": not site.stopping.is_set(),
+        "database": "portal" in request.portal.connection.root(),
+        "catalog": _catalog_answers(request),
+        "disk": has_room(site.path),
+    }
+    free, total = free_bytes(site.path)
+    body = json.dumps({"ready": all(checks.values()), "checks": checks, "free_bytes": free, "total_bytes": total})
+    return Response(
+        body.encode(), status=200 if all(checks.values()) else 503, content_type="application/json", charset=None
+    )
+
+
+def _catalog_answers(request: Request) -> bool:
+    try:
+        return bool(request.portal.catalog_index.count(Query()) >= 0)
+    except SQLAlchemyError:
+        return False
+
+
+def includeme(config: Configurator) -> None:
+    """Register both for everybody."""
+    for name, view in (("healthz", healthz), ("readyz", readyz)):
+        config.add_route(name, f"/{name}", request_method="GET")
+        config.add_view(view, route_name=name, permission="__no_permission_required__")

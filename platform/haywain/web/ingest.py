@@ -1,0 +1,102 @@
+"""The ingestion URL: a lean WSGI callable in front of Pyramid, since agents are the hot path.
+
+No session, no template, no argon2 for tokens.  `POST /portal_ingestion_policies/{policy}/ingest?reference={tag}`
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from ZODB.POSException import POSError
+
+from haywain.errors import HaywainError, MethodError, TemporaryError, UnauthorizedError
+from haywain.ingestion import Request, deliver
+from haywain.portal import Site
+from haywain.security import User
+from haywain.values import Receipt
+from haywain.web.identity import user_of_header
+from haywain.web.problems import headers_of, new_request_id, problem_body
+
+_PATH = re.compile(r"/portal_ingestion_policies/([^/]+)/ingest/?")
+_log = logging.getLogger(__name__)
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class IngestApplication:
+    """Answers the ingestion URL; everything else goes to the application behind it."""
+
+    def __init__(self, site: Site, behind: WSGI) -> None:
+        """Serve a site."""
+        self._site, self._behind = site, behind
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        found = _PATH.fullmatch(environ.get("PATH_INFO", ""))
+        if found is None:
+            return self._behind(environ, start_response)
+        try:
+            receipt = self._ingest(environ, found[1].encode("latin-1").decode("utf-8", "replace"))
+        except HaywainError as error:
+            return _refuse(error, start_response)
+        except (OSError, POSError) as error:
+            _log.exception("storage trouble")
+            return _refuse(TemporaryError(f"The storage has trouble: {type(error).__name__}", 10), start_response)
+        return _accept(receipt, start_response)
+
+    def _ingest(self, environ: dict[str, Any], policy: str) -> Receipt:
+        user = self._user(environ)
+        if environ["REQUEST_METHOD"] != "POST":
+            raise MethodError("Use POST")
+        query = _query(environ.get("QUERY_STRING", ""))
+        return deliver(self._site, Request(
+            policy=policy,
+            tag=unquote_to_bytes(query["reference"].replace("+", " ")) if "reference" in query else None,
+            body=environ["wsgi.input"].read(),
+            content_type=environ.get("CONTENT_TYPE", ""),
+            content_encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
+            key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
+            query_chunk=query["data_chunk"].encode("latin-1") if "data_chunk" in query else None,
+            user=user,
+            agent=environ.get("HTTP_USER_AGENT", ""),
+        ))
+
+    def _user(self, environ: dict[str, Any]) -> User:
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        if not header:
+            raise UnauthorizedError("Send Basic credentials or a token")
+        with self._site.open() as portal:
+            return user_of_header(portal.root, header, environ.get("REMOTE_ADDR", ""))
+
+
+def _query(text: str) -> dict[str, str]:
+    """Return the first value of each parameter, still percent-encoded: a tag may be no text at all."""
+    found: dict[str, str] = {}
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        found.setdefault(name, value)
+    return found
+
+
+def _accept(receipt: Receipt, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    headers = [(name, value.encode().decode("latin-1")) for name, value in receipt.headers()]
+    start_response("200 OK", [*headers, ("Content-Length", "0")])
+    return [b""]
+
+
+def _refuse(error: HaywainError, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    request_id = new_request_id()
+    if error.status >= 500:
+        _log.error("request %s: %s", request_id, error)
+    body = problem_body(error.status, error.title, error.detail, request_id)
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    allow = [("Allow", "POST")] if error.status == 405 else []
+    start_response(f"{error.status} {_phrase(error.status)}", [*headers, *allow, *headers_of(error)])
+    return [body]
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase

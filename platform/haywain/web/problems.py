@@ -1,0 +1,141 @@
+"""Errors: problem+json (RFC 9457) for programs, a page for people, both with the id of the request."""
+
+import json
+import logging
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+from pyramid.config import Configurator
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
+from pyramid.renderers import render
+from pyramid.request import Request
+from pyramid.response import Response
+from transaction.interfaces import TransientError
+from ZODB.POSException import ConflictError
+
+from haywain.errors import HaywainError, OffsetError, RangeError, TemporaryError, ThrottledError
+
+_log = logging.getLogger(__name__)
+
+
+def problem_body(status: int, title: str, detail: str, request_id: str) -> bytes:
+    """Return an error as problem+json."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+    return json.dumps(content).encode()
+
+
+def headers_of(error: HaywainError) -> list[tuple[str, str]]:
+    """Return the headers that belong to an error."""
+    if isinstance(error, TemporaryError | ThrottledError):
+        return [("Retry-After", str(error.retry_after_s))]
+    if isinstance(error, OffsetError):
+        return [("Upload-Offset", str(error.actual))]
+    if isinstance(error, RangeError):
+        return [("Content-Range", f"bytes */{error.size}")]
+    if error.status == 401:
+        return [("WWW-Authenticate", 'Basic realm="Haywain", charset="UTF-8"')]
+    return []
+
+
+def new_request_id() -> str:
+    """Return an id by which a log line and an answer find each other."""
+    return secrets.token_hex(8)
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether a person with a browser asks."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def problem(request: Request, status: int, title: str, detail: str) -> Response:
+    """Return the answer of an error."""
+    if wants_page(request):
+        values = {"status": status, "heading": title, "detail": detail, "request_id": request.request_id}
+        body = render("haywain:templates/problem.jinja2", values, request=request).encode()
+        return Response(body, status=status, content_type="text/html", charset="utf-8")
+    body = problem_body(status, title, detail, request.request_id)
+    return Response(body, status=status, content_type="application/problem+json", charset=None)
+
+
+def _haywain_error(error: HaywainError, request: Request) -> Response:
+    if error.status == 401 and wants_page(request):
+        return _to_login(request)
+    if error.status >= 500:
+        _log.error("request %s: %s", request.request_id, error)
+    response = problem(request, error.status, error.title, error.detail)
+    response.headers.extend(headers_of(error))
+    return response
+
+
+def _to_login(request: Request) -> Response:
+    return HTTPSeeOther(f"/login?came_from={quote(request.path_qs, safe='/')}")
+
+
+def _is_known(request: Request) -> bool:
+    try:
+        return bool(request.portal.user.login)
+    except HaywainError:
+        return False
+
+
+def _unauthorized(request: Request) -> Response:
+    if wants_page(request):
+        return _to_login(request)
+    response = problem(request, 401, "Unauthorized", "Log in: send Basic credentials or a token")
+    response.headers["WWW-Authenticate"] = 'Basic realm="Haywain", charset="UTF-8"'
+    return response
+
+
+def _forbidden(error: HTTPForbidden, request: Request) -> Response:
+    if not _is_known(request):
+        return _unauthorized(request)
+    return problem(request, 403, "Forbidden", "You may not do this here; ask a Manager for a role that may")
+
+
+def _not_found(error: HTTPNotFound, request: Request) -> Response:
+    if not _is_known(request):
+        return _unauthorized(request)
+    return problem(request, 404, "Not found", f"There is nothing at {request.path[:200]}")
+
+
+def _csrf(error: Exception, request: Request) -> Response:
+    if not _is_known(request) and request.path != "/login":
+        return _unauthorized(request)
+    detail = "The form is too old or came from another site; load the page again and send it from there"
+    return problem(request, 400, "Bad request", detail)
+
+
+def _http(error: HTTPException, request: Request) -> Response:
+    if error.status_int < 400:
+        return error
+    detail = error.detail or error.explanation or error.title
+    return problem(request, error.status_int, error.title, detail)
+
+
+def _conflict(error: Exception, request: Request) -> Response:
+    return _haywain_error(TemporaryError("Too many changes at once; try again"), request)
+
+
+def _unexpected(error: Exception, request: Request) -> Response:
+    if isinstance(error, OSError):
+        _log.exception("request %s: storage trouble", request.request_id)
+        return _haywain_error(TemporaryError("The storage has trouble; try again", 10), request)
+    _log.exception("request %s failed: %s %s", request.request_id, request.method, request.path)
+    detail = "This is a fault of the portal; its log says more under the id of the request"
+    return problem(request, 500, "Internal error", detail)
+
+
+def includeme(config: Configurator) -> None:
+    """Register the answers of errors."""
+    config.add_request_method(lambda request: new_request_id(), "request_id", reify=True)
+    config.add_exception_view(_haywain_error, context=HaywainError)
+    config.add_forbidden_view(_forbidden)
+    config.add_notfound_view(_not_found)
+    config.add_exception_view(_csrf, context=BadCSRFToken)
+    config.add_exception_view(_csrf, context=BadCSRFOrigin)
+    config.add_exception_view(_http, context=HTTPException)
+    config.add_exception_view(_conflict, context=ConflictError)
+    config.add_exception_view(_conflict, context=TransientError)
+    config.add_exception_view(_unexpected, context=Exception)

@@ -1,0 +1,125 @@
+"""`/{path}/uploads`: resumable uploads by the tus protocol, version 1.0 (https://tus.io/protocols/resumable-upload).
+
+The bytes go straight into piece files (`web/server.py`), also those of a connection that is cut; when all are
+there, one transaction puts them into the stream.
+"""
+
+import base64
+import binascii
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+from haywain import clock
+from haywain.document import Document
+from haywain.errors import InvalidError, NotFoundError, PreconditionError
+from haywain.ingestion.placement import complete_upload
+from haywain.interfaces import IWritableStream
+from haywain.security import require
+from haywain.store.upload import MODES, Upload, UploadInfo
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,termination,expiration"
+_HEADERS = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store")]
+
+
+def options(context: Document, request: Request) -> Response:
+    """Tell what is supported."""
+    headers = [*_HEADERS, ("Tus-Version", VERSION), ("Tus-Extension", EXTENSIONS)]
+    return Response(b"", status=204, headerlist=headers)
+
+
+def create(context: Document, request: Request) -> Response:
+    """Begin an upload of `Upload-Length` bytes; `Upload-Metadata` names the mode and the file."""
+    _check_version(request)
+    require(request.user, "edit", context)
+    metadata = parse_metadata(request.headers.get("Upload-Metadata", ""))
+    mode = metadata.get("mode", "append")
+    if mode not in MODES:
+        raise InvalidError(f"The mode of an upload is append or replace, not {mode[:40]!r}")
+    length = _number(request, "Upload-Length")
+    request.site.uploads.check_room(length)
+    info = UploadInfo(
+        path=context.path, length=length, mode=mode, filename=metadata.get("filename", "")[:255],
+        user=request.user.login, created=clock.now_s(), token_path=request.user.token or None,
+    )
+    upload = request.site.uploads.get(request.site.uploads.create(info))
+    if upload.is_complete:
+        complete_upload(request.site, upload, request.user)
+    location = ("Location", f"/{context.path}/uploads/{upload.id}")
+    return Response(b"", status=201, headerlist=[*_HEADERS, location, ("Content-Length", "0")])
+
+
+def head(context: Document, request: Request) -> Response:
+    """Tell how far an upload is; one whose bytes are all here is put into the stream first."""
+    _check_version(request)
+    upload = _upload(context, request)
+    if upload.is_complete:
+        complete_upload(request.site, upload, request.user)
+    headers = [("Upload-Offset", str(upload.offset)), ("Upload-Length", str(upload.info.length))]
+    return Response(b"", status=200, headerlist=[*_HEADERS, *headers, ("Content-Length", "0")])
+
+
+def patch(context: Document, request: Request) -> Response:
+    """Answer for bytes that have been written already; the last ones complete the upload."""
+    _check_version(request)
+    upload = _upload(context, request)
+    if upload.is_complete:
+        complete_upload(request.site, upload, request.user)
+    return Response(b"", status=204, headerlist=[*_HEADERS, ("Upload-Offset", str(upload.offset))])
+
+
+def remove(context: Document, request: Request) -> Response:
+    """End an upload and forget its bytes."""
+    _check_version(request)
+    upload = _upload(context, request)
+    request.site.uploads.discard(upload.id)
+    return Response(b"", status=204, headerlist=_HEADERS)
+
+
+def _upload(context: Document, request: Request) -> Upload:
+    if len(request.subpath) != 1:
+        raise NotFoundError("There is no such upload")
+    upload: Upload = request.site.uploads.get(request.subpath[0])
+    if upload.info.path != context.path:
+        raise NotFoundError("There is no such upload here")
+    return upload
+
+
+def _check_version(request: Request) -> None:
+    if request.headers.get("Tus-Resumable") != VERSION:
+        raise PreconditionError(f"Send Tus-Resumable: {VERSION}")
+
+
+def _number(request: Request, name: str) -> int:
+    value = request.headers.get(name, "")
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise InvalidError(f"{name} is a number of bytes")
+    return int(value)
+
+
+def parse_metadata(header: str) -> dict[str, str]:
+    """Return the pairs of Upload-Metadata: `key base64, key base64`; raises InvalidError.
+
+    >>> parse_metadata("mode cmVwbGFjZQ==, filename YS53YXY=")
+    {'mode': 'replace', 'filename': 'a.wav'}
+    """
+    found = {}
+    for pair in filter(None, (part.strip() for part in header.split(","))):
+        name, _, value = pair.partition(" ")
+        try:
+            found[name] = base64.b64decode(value, validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError):
+            raise InvalidError(f"Upload-Metadata: the value of {name[:40]!r} is no base64 of UTF-8") from None
+    return found
+
+
+def includeme(config: Configurator) -> None:
+    """Register the uploads of all streams that can be written to."""
+    at = {"name": "uploads", "context": IWritableStream}
+    config.add_view(options, request_method="OPTIONS", permission="view", require_csrf=False, **at)
+    config.add_view(create, request_method="POST", permission="edit", **at)
+    config.add_view(head, request_method="HEAD", permission="edit", **at)
+    config.add_view(patch, request_method="PATCH", permission="edit", **at)
+    config.add_view(remove, request_method="DELETE", permission="edit", **at)
