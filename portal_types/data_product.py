@@ -8,7 +8,9 @@ from haywain.document import Document, Properties
 class DataProductProperties(Properties):
     """What a product is made of."""
 
-    sink_portal_type: str = Field("Data Stream", max_length=255, description="Kind of document it is delivered into.")
+    sink_portal_type: str = Field(
+        "Data Stream", max_length=255, description="Kind of document it is delivered into."
+    )
     unit: str = Field("", max_length=64, description="Unit of its values, such as m/s2.")
 
 

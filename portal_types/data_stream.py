@@ -18,7 +18,9 @@ class DataStreamProperties(Properties):
     """What a person may say about a stream."""
 
     content_type: str = Field(
-        "application/octet-stream", max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$",
+        "application/octet-stream",
+        max_length=255,
+        pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$",
         description="Media type of the bytes.",
     )
 

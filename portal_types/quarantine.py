@@ -17,7 +17,9 @@ class QuarantineProperties(Properties):
 
     policy: str = Field(max_length=255, description="Id of the Ingestion Policy it was sent to.")
     reason: str = Field(max_length=10_000, description="Why it could not be delivered.")
-    tag: str = Field("", description="The tag as it was sent, up to 64 KiB; bytes that are no UTF-8 as \\udcXX.")
+    tag: str = Field(
+        "", description="The tag as it was sent, up to 64 KiB; bytes that are no UTF-8 as \\udcXX."
+    )
     headers: tuple[tuple[str, str], ...] = Field((), description="Headers that say how to read the body.")
     key: str = Field("", description="The Idempotency-Key; a replay keeps it.")
     scope: str = Field("", description="Whose key it is: the token or login that sent it.")

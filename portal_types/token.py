@@ -35,7 +35,7 @@ class TokenProperties(Properties):
 
 
 class Token(Document):
-    """A credential of a program: at most its scopes, and at most its owner's rights; revoked by invalidating."""
+    """A credential of a program: at most its scopes and its owner's rights; revoked by invalidating."""
 
     portal_type = "Token"
     module_id = "token_module"

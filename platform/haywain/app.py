@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_site(settings: Settings) -> tuple[Site, str]:
-    """Open a data directory, filled at the first start; return it and the password made for admin ("" if none).
+    """Open a data directory, filled at the first start; return it and the password made for admin, if any.
 
     Raises DataDirectoryError and its kinds, RegistryError.
     """
@@ -102,7 +102,6 @@ class Housekeeping(threading.Thread):
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
 
 
-
 class Serving:
     """A portal that listens, from `with` on; `run` serves until SystemExit or `stop`."""
 
@@ -112,7 +111,10 @@ class Serving:
         try:
             limits = ServerLimits(body_bytes=settings.body_bytes, threads=settings.threads)
             self.server: Server = make_server(
-                make_application(self.site), host=settings.host, port=settings.port, uploads=self.site.uploads,
+                make_application(self.site),
+                host=settings.host,
+                port=settings.port,
+                uploads=self.site.uploads,
                 limits=limits,
             )
         except BaseException:

@@ -65,7 +65,7 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
 
     # -- where it is
     @property
-    def __name__(self) -> str:  # type: ignore[override]  # Pyramid's location protocol
+    def __name__(self) -> str:  # Pyramid's location protocol
         return self.id
 
     @property
@@ -143,8 +143,10 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         """Return the document as JSON sees it."""
         head = {"path": self.path, "id": self.id, "portal_type": self.portal_type, "state": self.state}
         tail = {
-            "size": self.size, "owner": self.owner,
-            "created": clock.iso(self.created), "modified": clock.iso(self.modified),
+            "size": self.size,
+            "owner": self.owner,
+            "created": clock.iso(self.created),
+            "modified": clock.iso(self.modified),
             "categories": [list(category) for category in self.categories],
         }
         return head | self.public_properties() | tail
@@ -183,7 +185,7 @@ class Module(Persistent):  # type: ignore[misc]  # persistent has no types
         self.documents = OOBTree()
 
     @property
-    def __name__(self) -> str:  # type: ignore[override]  # Pyramid's location protocol
+    def __name__(self) -> str:  # Pyramid's location protocol
         return self.id
 
     def __getitem__(self, id: str) -> Document:
@@ -271,10 +273,13 @@ def check_id(id: str) -> str:
     plain = unicodedata.normalize("NFC", id)
     bad = any(unicodedata.category(c)[0] == "C" or c in "/\\" for c in plain)
     if bad or not 0 < len(plain) <= NAME_LENGTH or plain[0] in "_@." or plain in RESERVED_IDS:
-        raise InvalidError(f"{id[:40]!r} cannot be an id: 1 to 255 characters, no slash, no _ @ or . at the start")
+        raise InvalidError(
+            f"{id[:40]!r} cannot be an id: 1 to 255 characters, no slash, no _ @ or . at the start"
+        )
     return plain
 
 
-RESERVED_IDS = frozenset({"data", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"})
+RESERVED_IDS = frozenset(
+    {"data", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"}
+)
 """Names of pages: a document of such an id would hide them."""
-

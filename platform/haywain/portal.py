@@ -23,7 +23,7 @@ from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
 from haywain.store.upload import Uploads
-from haywain.values import Path, Tid
+from haywain.values import Tid
 
 T = TypeVar("T")
 
@@ -78,8 +78,9 @@ class Portal:
         """The root of the object database."""
         return cast(PortalRoot, self.connection.root()["portal"])
 
-    def new(self, portal_type: str, id: str | None = None, **properties: Any) -> Document:  # Any: the schema's types
-        """Make a document of a kind in its module; raises UnknownNameError, InvalidError or DuplicateError."""
+    # Any: the schema of the kind knows the types
+    def new(self, portal_type: str, id: str | None = None, **properties: Any) -> Document:
+        """Make a document in its module; raises UnknownNameError, InvalidError or DuplicateError."""
         cls = self.site.registry.portal_type(portal_type)
         document = cls(**properties)
         document.owner = self.user.login
@@ -106,8 +107,13 @@ class Portal:
             raise NotFoundError(f"There is nothing at {path[:200]!r}") from None
 
     def catalog(
-        self, *, text: str = "", sort_on: str | tuple[str, ...] = "-modified", limit: int | None = None,
-        cursor: str = "", **where: Any,  # Any: a value, a list or a Range
+        self,
+        *,
+        text: str = "",
+        sort_on: str | tuple[str, ...] = "-modified",
+        limit: int | None = None,
+        cursor: str = "",
+        **where: Any,  # Any: a value, a list or a Range
     ) -> Hits:
         """Return the documents that match and that this user may view.
 
@@ -192,7 +198,9 @@ class Site:
                         return result, portal.commit()
                 except (ConflictError, TransientError) as error:
                     conflict = error
-        raise TemporaryError(f"Too many changes at once, {TRIES} tries met conflicts; try again") from conflict
+        raise TemporaryError(
+            f"Too many changes at once, {TRIES} tries met conflicts; try again"
+        ) from conflict
 
     def repair(self) -> int:
         """Make good what the catalog missed; rebuild it where it is new."""
@@ -210,5 +218,3 @@ class Site:
         self.catalog_store.close()
         self.database.close()
         self.directory.close()
-
-

@@ -81,13 +81,18 @@ def _refuse_shadows(package: ModuleType, own: Path) -> None:
     ours = {p.name: p for folder in package.__path__ for p in Path(folder).glob("[!_]*.py")}
     for theirs in own.glob("[!_]*.py"):
         if theirs.name in ours:
-            raise RegistryError(f"Two files are one module: {ours[theirs.name]} and {theirs}; rename the second")
+            raise RegistryError(
+                f"Two files are one module: {ours[theirs.name]} and {theirs}; rename the second"
+            )
 
 
 def _public_class(module: ModuleType) -> type:
     found = [
-        value for name, value in vars(module).items()
-        if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
+        value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
         and name.lower() == module.__name__.rpartition(".")[2].replace("_", "")
     ]
     if not found:

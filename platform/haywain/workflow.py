@@ -39,7 +39,9 @@ class Workflow:
         if found is None:
             raise UnknownNameError("transition", name, (t.name for t in self.transitions))
         if document.state not in found.sources:
-            raise InvalidError(f"{document.path} is {document.state}; {name} leaves {', '.join(sorted(found.sources))}")
+            raise InvalidError(
+                f"{document.path} is {document.state}; {name} leaves {', '.join(sorted(found.sources))}"
+            )
         document.state = found.target
         document.history = (*document.history, (name, user, comment[:1000], clock.now_s()))
         document.edited = clock.now_s()
@@ -53,25 +55,41 @@ def _from(*states: str) -> frozenset[str]:
 WORKFLOWS = {
     workflow.name: workflow
     for workflow in (
-        Workflow("validation", "draft", (
-            Transition("validate", "Validate", _from("draft", "invalidated"), "validated"),
-            Transition("invalidate", "Invalidate", _from("validated"), "invalidated"),
-            Transition("delete", "Delete", _from("draft", "invalidated"), "deleted"),
-        )),
-        Workflow("supply", "draft", (
-            Transition("validate", "Validate", _from("draft", "default", "invalidated"), "validated"),
-            Transition("set_default", "Make default", _from("draft", "validated"), "default"),
-            Transition("invalidate", "Invalidate", _from("validated", "default"), "invalidated"),
-            Transition("delete", "Delete", _from("draft", "invalidated"), "deleted"),
-        )),
-        Workflow("quarantine", "quarantined", (
-            Transition("replayed", "Replayed", _from("quarantined"), "replayed"),
-            Transition("discard", "Discard", _from("quarantined"), "discarded"),
-        )),
-        Workflow("account", "validated", (
-            Transition("invalidate", "Lock", _from("validated"), "invalidated", "manage"),
-            Transition("validate", "Unlock", _from("invalidated"), "validated", "manage"),
-        )),
+        Workflow(
+            "validation",
+            "draft",
+            (
+                Transition("validate", "Validate", _from("draft", "invalidated"), "validated"),
+                Transition("invalidate", "Invalidate", _from("validated"), "invalidated"),
+                Transition("delete", "Delete", _from("draft", "invalidated"), "deleted"),
+            ),
+        ),
+        Workflow(
+            "supply",
+            "draft",
+            (
+                Transition("validate", "Validate", _from("draft", "default", "invalidated"), "validated"),
+                Transition("set_default", "Make default", _from("draft", "validated"), "default"),
+                Transition("invalidate", "Invalidate", _from("validated", "default"), "invalidated"),
+                Transition("delete", "Delete", _from("draft", "invalidated"), "deleted"),
+            ),
+        ),
+        Workflow(
+            "quarantine",
+            "quarantined",
+            (
+                Transition("replayed", "Replayed", _from("quarantined"), "replayed"),
+                Transition("discard", "Discard", _from("quarantined"), "discarded"),
+            ),
+        ),
+        Workflow(
+            "account",
+            "validated",
+            (
+                Transition("invalidate", "Lock", _from("validated"), "invalidated", "manage"),
+                Transition("validate", "Unlock", _from("invalidated"), "validated", "manage"),
+            ),
+        ),
     )
 }
 """All workflows by name."""

@@ -17,8 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement, Connection, Engine, FromClause, Row, create_engine, delete, event, func, insert, select, text,
-    union_all, update,
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    Row,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
 )
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from transaction.interfaces import TransientError
@@ -71,7 +83,11 @@ class CatalogStore:
 
 def _engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}", isolation_level="AUTOCOMMIT", pool_size=80, max_overflow=-1, connect_args={"timeout": 20}
+        f"sqlite:///{path}",
+        isolation_level="AUTOCOMMIT",
+        pool_size=80,
+        max_overflow=-1,
+        connect_args={"timeout": 20},
     )
 
     @event.listens_for(engine, "connect")
@@ -89,7 +105,10 @@ class Catalog:
         """Serve one ZODB connection, as long as that lives in its pool."""
         self._store, self._connection = store, connection
         self._sql: Connection | None = None
-        self._reset()
+        self._transaction: Any = None  # Any: transaction has no types
+        self._documents: dict[int, tuple[Document, bool]] = {}
+        self._token: bytes | None = None
+        self._rows: list[dict[str, Any]] = []
 
     # -- in the transaction
     def changed(self, document: Document) -> None:
@@ -109,7 +128,9 @@ class Catalog:
         if document._p_oid is None:
             self._connection.add(document)
         if len(self._documents) >= MOST_CHANGED:
-            raise TemporaryError(f"One transaction changes at most {MOST_CHANGED} documents; commit in between")
+            raise TemporaryError(
+                f"One transaction changes at most {MOST_CHANGED} documents; commit in between"
+            )
         self._documents[u64(document._p_oid)] = (document, gone)
 
     def _announce(self, transaction: Any) -> None:  # Any: transaction has no types
@@ -127,7 +148,9 @@ class Catalog:
         with self._store.engine.connect() as sql:
             source, condition = self._source(sql, query)
             order = query.order(source)
-            statement = select(source.c.uid, *(column for column, _ in order)).where(condition, query.after(source))
+            statement = select(source.c.uid, *(column for column, _ in order)).where(
+                condition, query.after(source)
+            )
             statement = statement.order_by(*(c.desc() if descending else c.asc() for c, descending in order))
             if query.limit is not None:
                 statement = statement.limit(query.limit + 1)
@@ -227,10 +250,8 @@ class Catalog:
         if self._sql is not None:
             self._sql.invalidate() if self._sql.connection.dbapi_connection is None else self._sql.close()
             self._sql = None
-        self._transaction: Any = None
-        self._documents: dict[int, tuple[Document, bool]] = {}
-        self._token: bytes | None = None
-        self._rows: list[dict[str, Any]] = []
+        self._transaction, self._token = None, None
+        self._documents, self._rows = {}, []
 
 
 class _Savepoint:
@@ -249,7 +270,9 @@ def begin(sql: Connection) -> None:
     sql.exec_driver_sql("begin immediate")
 
 
-def write(sql: Connection, token: bytes, rows: list[dict[str, Any]], gone: Iterable[int], tid: int = 0) -> None:
+def write(
+    sql: Connection, token: bytes, rows: list[dict[str, Any]], gone: Iterable[int], tid: int = 0
+) -> None:
     """Write rows, remove others, and note the token; inside `begin` and commit."""
     sql.execute(insert(applied).prefix_with("or ignore").values(token=token, tid=tid))
     for uid in gone:
@@ -273,7 +296,8 @@ def write_text(sql: Connection, table: str, row: dict[str, Any]) -> None:
     """Add the words of a row to a full-text table."""
     values = {name: row[name] for name in ("uid", "reference", "title", "description")}
     names = "rowid, reference, title, description"
-    sql.execute(text(f"insert into {table}({names}) values (:uid, :reference, :title, :description)"), values)
+    statement = f"insert into {table}({names}) values (:uid, :reference, :title, :description)"  # noqa: S608  # ours
+    sql.execute(text(statement), values)
 
 
 __all__ = ["Catalog", "CatalogBusyError", "CatalogStore", "begin", "write", "write_row"]

@@ -39,7 +39,8 @@ for _name in ("path", "portal_type", "reference_key", "title_key", "size", "crea
     Index(f"documents_{_name}", documents.c[_name], documents.c.uid)
 
 applied = Table(
-    "applied", metadata,
+    "applied",
+    metadata,
     Column("txn", Integer, primary_key=True, autoincrement=True),
     Column("token", LargeBinary, unique=True, nullable=False),
     Column("tid", BigInteger, nullable=False),
@@ -50,7 +51,9 @@ watermark = Table("watermark", metadata, Column("tid", BigInteger, nullable=Fals
 """Up to this transaction nothing is missing."""
 
 temporary = MetaData()
-pending = Table("pending", temporary, *_columns(), Column("gone", Integer, nullable=False), prefixes=["TEMPORARY"])
+pending = Table(
+    "pending", temporary, *_columns(), Column("gone", Integer, nullable=False), prefixes=["TEMPORARY"]
+)
 """Rows of the running transaction, laid over the others in a query; locks nothing."""
 
 TEXT = "create virtual table if not exists {name} using fts5(reference, title, description)"
@@ -62,10 +65,20 @@ def row_of(document: Document) -> dict[str, Any]:  # Any: an SQL row
     properties = document.properties
     reference, title = properties.reference, properties.title
     return {
-        "uid": document.uid, "path": document.path, "module": document.module_id, "id": document.id,
-        "portal_type": document.portal_type, "reference": reference, "title": title,
-        "reference_key": reference.casefold(), "title_key": title.casefold(),
-        "description": properties.description, "state": document.state, "owner": document.owner,
+        "uid": document.uid,
+        "path": document.path,
+        "module": document.module_id,
+        "id": document.id,
+        "portal_type": document.portal_type,
+        "reference": reference,
+        "title": title,
+        "reference_key": reference.casefold(),
+        "title_key": title.casefold(),
+        "description": properties.description,
+        "state": document.state,
+        "owner": document.owner,
         "content_type": str(getattr(document, "content_type", "")),
-        "size": document.size, "created": document.created, "modified": document.modified,
+        "size": document.size,
+        "created": document.created,
+        "modified": document.modified,
     }

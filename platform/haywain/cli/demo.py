@@ -37,7 +37,8 @@ def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed 
     with Serving(load(config, **flags)) as serving:
         agent = _Agent(serving)
         announce(serving)
-        _say(f"log in as admin with the password {_password(serving.site)}; the data lie in {serving.site.path}")
+        _say(f"log in as admin with the password {_password(serving.site)}")
+        _say(f"the data lie in {serving.site.path}")
         agent.start()
         serving.run()
         agent.stop()
@@ -67,16 +68,23 @@ class _Agent(threading.Thread):
 
 
 def _token(site: Site) -> str:
-    """Return the secret of the demo's own token, the same as long as the directory lives: keys are bound to it."""
+    """Return the secret of the demo's own token; it stays the same, since keys are bound to it."""
     kept = site.path / "demo-token"
     if kept.exists():
         return kept.read_text().strip()
 
     def make(portal: Portal) -> str:
         if portal.root.find("login", _AGENT) is None:
-            portal.new("Person", reference=_AGENT, title="Agent of the demo", roles=("Agent",),
-                       password=secrets.token_urlsafe(16))
-        token = portal.new("Token", reference=_AGENT, title="Token of the demo", login=_AGENT, scopes=("ingest:default",))
+            portal.new(
+                "Person",
+                reference=_AGENT,
+                title="Agent of the demo",
+                roles=("Agent",),
+                password=secrets.token_urlsafe(16),
+            )
+        token = portal.new(
+            "Token", reference=_AGENT, title="Token of the demo", login=_AGENT, scopes=("ingest:default",)
+        )
         return token.shown_once()["secret"]
 
     secret, _ = site.transact(make)

@@ -12,7 +12,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def data_options(function: F) -> F:
     """Add --data, --database and --config."""
     for option in (
-        click.option("--config", type=click.Path(path_type=Path), help="An ini file with a section [haywain]."),
+        click.option(
+            "--config", type=click.Path(path_type=Path), help="An ini file with a section [haywain]."
+        ),
         click.option("--database", metavar="URI", help="The object database: file:DIR or zeo://HOST:PORT."),
         click.option("--data", type=click.Path(path_type=Path), help="The data directory (default: ./var)."),
     ):

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from haywain.app import Serving
 from haywain.cli.logs import set_up_logs
 from haywain.cli.options import address_options, data_options
-from haywain.app import Serving
 from haywain.settings import load
 
 
@@ -28,7 +28,9 @@ def announce(serving: Serving) -> None:
     """Print the password of a first start on stderr and the address on stdout; stop on SIGTERM and Ctrl-C."""
     if serving.password:
         where = serving.site.path / "admin-password"
-        print(f"haywain: user admin, password {serving.password} (kept in {where})", file=sys.stderr, flush=True)
+        print(
+            f"haywain: user admin, password {serving.password} (kept in {where})", file=sys.stderr, flush=True
+        )
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     print(f"haywain: serving {serving.url}", flush=True)

@@ -37,10 +37,10 @@ def decode_body(body: bytes, content_type: str, encoding: str, limits: Limits) -
 
 
 def form_field(body: bytes) -> bytes:
-    """Return the bytes of the field `data_chunk` of a form or a query; raises InvalidError without one.
+    r"""Return the bytes of the field `data_chunk` of a form or a query; raises InvalidError without one.
 
     >>> form_field(b"a=1&data_chunk=%00%ffx+y")
-    b'\\x00\\xffx y'
+    b'\x00\xffx y'
     """
     for part in body.split(b"&"):
         name, _, value = part.partition(b"=")

@@ -66,7 +66,11 @@ class _Delivery:
 
     @property
     def key(self) -> bytes | None:
-        return ledger_key(self.request.scope, self.request.policy, self.request.key) if self.request.key else None
+        return (
+            ledger_key(self.request.scope, self.request.policy, self.request.key)
+            if self.request.key
+            else None
+        )
 
 
 def deliver(site: Site, request: Request) -> Receipt:
@@ -82,7 +86,10 @@ def deliver(site: Site, request: Request) -> Receipt:
             return _nothing(site, delivery)
         receipt, tid = site.transact(lambda p: _store(p, delivery), request.user, lock=f"sink:{delivery.tag}")
     except (DeliveryError, InvalidError, TooLargeError) as error:
-        receipt, tid = site.transact(lambda p: _quarantine(p, request, str(error)), request.user, lock="quarantine")
+        reason = error.detail
+        receipt, tid = site.transact(
+            lambda p: _quarantine(p, request, reason), request.user, lock="quarantine"
+        )
     except OSError as error:
         _log.exception("storage trouble")
         raise TemporaryError(f"The storage has trouble: {error.strerror or error}", 10) from error
@@ -103,7 +110,10 @@ def replay(site: Site, path: str, user: User) -> Receipt:
         delivery = _decoded(site, _request_of(kept, user))
         receipt = _store(portal, delivery, scope=kept.properties.scope)
         kept.state = "replayed"
-        kept.history = (*kept.history, ("replayed", user.login, f"{receipt.path} at {receipt.offset}", clock.now_s()))
+        kept.history = (
+            *kept.history,
+            ("replayed", user.login, f"{receipt.path} at {receipt.offset}", clock.now_s()),
+        )
         kept.link("aggregate", portal[receipt.path])
         kept.reindex()
         return receipt
@@ -120,7 +130,9 @@ def _decoded(site: Site, request: Request) -> _Delivery:
     if request.query_chunk is not None and not request.body:
         return _Delivery(request, tag, form_field(b"data_chunk=" + request.query_chunk))
     limits = Limits(site.settings.decoded_bytes)
-    return _Delivery(request, tag, decode_body(request.body, request.content_type, request.content_encoding, limits))
+    return _Delivery(
+        request, tag, decode_body(request.body, request.content_type, request.content_encoding, limits)
+    )
 
 
 def _check_age(request: Request, window_days: int) -> None:
@@ -220,7 +232,10 @@ def _sink(portal: Portal, route: Route) -> Document:
     supply.link("resource", product)
     guessed = _types.guess_type(route.sink)[0]
     sink = portal.new(
-        route.portal_type, reference=route.sink, title=route.sink, **({"content_type": guessed} if guessed else {})
+        route.portal_type,
+        reference=route.sink,
+        title=route.sink,
+        **({"content_type": guessed} if guessed else {}),
     )
     sink.state = "validated"
     sink.link("resource", product)
@@ -242,7 +257,9 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
     """Keep the raw request; a copy of it that is sent again with its key is a duplicate."""
     _policy(portal, request.policy)
     ledger = Ledger.of(portal.root)
-    body = request.body if request.query_chunk is None or request.body else b"data_chunk=" + request.query_chunk
+    body = (
+        request.body if request.query_chunk is None or request.body else b"data_chunk=" + request.query_chunk
+    )
     identity = BodyIdentity.of([body])
     keys = [request.key, f"{request.key}\0{identity.digest.hex()}"] if request.key else []
     hashes = [ledger_key(request.scope, request.policy, key) for key in keys]
@@ -252,8 +269,15 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
     _check_room(portal, len(body))
     tag = printable_tag(request.tag)
     kept = portal.new(
-        "Quarantine", body=body, reference=tag[:255].strip(), policy=request.policy, reason=reason, tag=tag,
-        headers=_kept_headers(request), key=request.key[:KEY_BYTES], scope=request.scope,
+        "Quarantine",
+        body=body,
+        reference=tag[:255].strip(),
+        policy=request.policy,
+        reason=reason,
+        tag=tag,
+        headers=_kept_headers(request),
+        key=request.key[:KEY_BYTES],
+        scope=request.scope,
     )
     receipt = Receipt("quarantined", kept.path, Offset(0), len(body))
     free = next((h for h in hashes if ledger.find(h) is None), None)
@@ -266,7 +290,9 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
 def _check_room(portal: Portal, length: int) -> None:
     """Raise TemporaryError when the quarantine holds 5 % of the disk: the oldest is never dropped."""
     _, total = free_bytes(portal.site.path)
-    held = sum(size for _, size in portal.catalog_index.sums("state", Query({"portal_type": "Quarantine"})).values())
+    held = sum(
+        size for _, size in portal.catalog_index.sums("state", Query({"portal_type": "Quarantine"})).values()
+    )
     if held + length > total // 20:
         raise TemporaryError("The quarantine is full; a Manager must replay or discard what is in it", 60)
 
@@ -280,7 +306,11 @@ def _kept_headers(request: Request) -> tuple[tuple[str, str], ...]:
 def _request_of(kept: Any, user: User) -> Request:  # Any: a Quarantine, which this layer does not import
     headers = dict(kept.properties.headers)
     return Request(
-        policy=kept.properties.policy, tag=kept.properties.tag.encode(), body=kept.read(), user=user,
-        content_type=headers.get("Content-Type", ""), content_encoding=headers.get("Content-Encoding", ""),
+        policy=kept.properties.policy,
+        tag=kept.properties.tag.encode(),
+        body=kept.read(),
+        user=user,
+        content_type=headers.get("Content-Type", ""),
+        content_encoding=headers.get("Content-Encoding", ""),
         key=kept.properties.key,
     )

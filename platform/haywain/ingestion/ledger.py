@@ -95,9 +95,11 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         self.days[today][key] = LedgerEntry(receipt, body)
 
     def _newest_first(self) -> Iterator[OOBTree]:
-        return reversed(list(self.days.values()))
+        yield from reversed(list(self.days.values()))
 
 
 def ledger_key(scope: str, policy: str, key: str) -> bytes:
     """Return the hash under which a sender's key is kept: never global, bound to token and policy."""
-    return hashlib.blake2b("\0".join((scope, policy, key)).encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b(
+        "\0".join((scope, policy, key)).encode("utf-8", "surrogateescape"), digest_size=16
+    ).digest()

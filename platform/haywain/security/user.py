@@ -1,11 +1,11 @@
 """Users, roles, permissions: one place decides, everything else asks.
 
-    role      view  edit  ingest  manage        token scope   gives at most
-    Manager    x     x      x       x           admin         all of its owner's rights
-    Editor     x     x      x                   write         view, edit
-    Analyst    x     x                          read          view
-    Viewer     x                                ingest:ID     ingest, by the policy ID only
-    Agent                   x                   ingest:*      ingest, by any policy
+role      view  edit  ingest  manage        token scope   gives at most
+Manager    x     x      x       x           admin         all of its owner's rights
+Editor     x     x      x                   write         view, edit
+Analyst    x     x                          read          view
+Viewer     x                                ingest:ID     ingest, by the policy ID only
+Agent                   x                   ingest:*      ingest, by any policy
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,12 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """Permissions of each role."""
 
-_SCOPES = {"admin": frozenset({"view", "edit", "ingest", "manage"}), "write": frozenset({"view", "edit"}),
-           "read": frozenset({"view"}), "activity": frozenset({"view"})}
+_SCOPES = {
+    "admin": frozenset({"view", "edit", "ingest", "manage"}),
+    "write": frozenset({"view", "edit"}),
+    "read": frozenset({"view"}),
+    "activity": frozenset({"view"}),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ def require(user: User, permission: str, document: "Document | None" = None, pol
     """Raise ForbiddenError unless the user may do this."""
     if not may(user, permission, document, policy):
         what = document.path if document is not None else "this portal"
-        raise ForbiddenError(f"{user.login or 'You'} may not {permission} {what}; ask a Manager for a role that may")
+        raise ForbiddenError(
+            f"{user.login or 'You'} may not {permission} {what}; ask a Manager for a role that may"
+        )
 
 
 def hidden_portal_types(user: User, portal_types: Iterable[type["Document"]]) -> frozenset[str]:
@@ -86,7 +92,9 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     found = tuple(sorted({scope.strip() for scope in scopes if scope.strip()}))
     for scope in found:
         if scope not in _SCOPES and not (scope.startswith("ingest:") and len(scope) > len("ingest:")):
-            raise InvalidError(f"{scope[:40]!r} is no scope; use read, write, activity, admin or ingest:POLICY")
+            raise InvalidError(
+                f"{scope[:40]!r} is no scope; use read, write, activity, admin or ingest:POLICY"
+            )
     if not found:
         raise InvalidError("A token needs a scope: read, write, activity, admin or ingest:POLICY")
     return found

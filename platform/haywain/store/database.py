@@ -33,7 +33,12 @@ ALLOWED_MODULES = re.compile(
 )
 """Modules whose classes may be loaded from the database; anything else in a record is refused."""
 
-_ALLOWED_NAMES = {("copyreg", "_reconstructor"), ("builtins", "object"), ("builtins", "set"), ("builtins", "frozenset")}
+_ALLOWED_NAMES = {
+    ("copyreg", "_reconstructor"),
+    ("builtins", "object"),
+    ("builtins", "set"),
+    ("builtins", "frozenset"),
+}
 
 
 def open_storage(uri: str, cache: Path | None = None) -> Any:  # Any: ZODB's storages share no type
@@ -62,7 +67,11 @@ def _open_zeo(address: Any, cache: Path | None) -> Any:
     from ZEO.ClientStorage import ClientStorage
 
     return ClientStorage(
-        address, blob_dir=str(cache) if cache else None, shared_blob_dir=False, server_sync=True, wait_timeout=10
+        address,
+        blob_dir=str(cache) if cache else None,
+        shared_blob_dir=False,
+        server_sync=True,
+        wait_timeout=10,
     )
 
 
@@ -109,7 +118,9 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
     def classFactory(self, connection: Any, modulename: str, globalname: str) -> Any:
         """Return a class named in a record, if its module may be loaded from the database."""
         if not ALLOWED_MODULES.fullmatch(modulename) and (modulename, globalname) not in _ALLOWED_NAMES:
-            raise DataDirectoryError(f"A record names the class {modulename}.{globalname}, which is not allowed")
+            raise DataDirectoryError(
+                f"A record names the class {modulename}.{globalname}, which is not allowed"
+            )
         return super().classFactory(connection, modulename, globalname)
 
 

@@ -1,19 +1,17 @@
 """The data directory: whose it is, in which format, and who has it open.
 
-    DIR/haywain.json    {"format": 1, "version": "0.1.0"}: written first, so that a directory is known as ours
-    DIR/haywain.lock    locked (flock) by the one process that has it open; names it
-    DIR/Data.fs, blobs/ the object database         DIR/catalog.sqlite  the catalog, rebuildable
-    DIR/uploads/        bodies under way            DIR/admin-password  the generated password
+DIR/haywain.json    {"format": 1, "version": "0.1.0"}: written first, so that a directory is known as ours
+DIR/haywain.lock    locked (flock) by the one process that has it open; names it
+DIR/Data.fs, blobs/ the object database         DIR/catalog.sqlite  the catalog, rebuildable
+DIR/uploads/        bodies under way            DIR/admin-password  the generated password
 """
 
 import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import IO, Concatenate, ParamSpec, TypeVar
+from typing import IO
 
 import haywain
 from haywain.errors import DataDirectoryError, DataDirectoryInUseError, DataDirectoryReadOnlyError
@@ -25,27 +23,6 @@ FORMAT = 1
 _MARKER = "haywain.json"
 _LOCK = "haywain.lock"
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _says_read_only(
-    method: Callable[Concatenate["DataDirectory", P], R],
-) -> Callable[Concatenate["DataDirectory", P], R]:
-    """Turn the system's word on permissions into ours."""
-
-    @wraps(method)
-    def call(self: "DataDirectory", *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except (PermissionError, OSError) as error:
-            raise DataDirectoryReadOnlyError(
-                f"The data directory {self.path} cannot be used: {error.strerror or error}; "
-                "give this user the right to write there, or name another with --data"
-            ) from error
-
-    return call
-
 
 class DataDirectory:
     """A directory that this process alone may use, from `open()` to `close()`."""
@@ -55,13 +32,21 @@ class DataDirectory:
         self.path = Path(path).absolute()
         self._lock: IO[str] | None = None
 
-    @_says_read_only
     def open(self) -> bool:
         """Check, create and lock the directory; return whether it is new.
 
         Raises DataDirectoryError (not ours, newer, damaged), DataDirectoryInUseError or
         DataDirectoryReadOnlyError.
         """
+        try:
+            return self._open()
+        except OSError as error:
+            raise DataDirectoryReadOnlyError(
+                f"The data directory {self.path} cannot be used: {error.strerror or error}; "
+                "give this user the right to write there, or name another with --data"
+            ) from error
+
+    def _open(self) -> bool:
         if self.path.exists() and not self.path.is_dir():
             raise DataDirectoryError(f"The data directory {self.path} is not a directory")
         is_new = self._check_marker()
@@ -83,7 +68,9 @@ class DataDirectory:
         marker = self.path / _MARKER
         if not marker.exists():
             leftovers = {_LOCK, _MARKER + ".new"}
-            strangers = [p.name for p in self.path.iterdir() if p.name not in leftovers] if self.path.exists() else []
+            strangers = (
+                [p.name for p in self.path.iterdir() if p.name not in leftovers] if self.path.exists() else []
+            )
             if strangers:
                 raise DataDirectoryError(
                     f"{self.path} is not a data directory of Haywain (it holds {sorted(strangers)[0]!r}); "
@@ -103,7 +90,7 @@ class DataDirectory:
         return False
 
     def _take_lock(self) -> None:
-        lock = open(self.path / _LOCK, "a+", encoding="utf-8")
+        lock = (self.path / _LOCK).open("a+", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

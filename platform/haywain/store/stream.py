@@ -154,7 +154,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         return [start for start, g in self.generations.items() if g.closed and g.chunk is None]
 
     def seal(self, start: int) -> bool:
-        """Pack the closed generation that starts there into one blob; return whether there was one to pack."""
+        """Pack the closed generation that starts there into one blob; return whether there was one."""
         self._guard()
         generation = self.generations.get(start)
         if generation is None or not generation.closed or generation.chunk is not None:

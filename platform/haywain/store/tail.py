@@ -50,7 +50,9 @@ def mend_tail(data_fs: Path) -> Cut | None:
         with open(aside, "wb") as copy:
             shutil.copyfileobj(file, copy)
         file.truncate(good)
-    _log.warning("cut %d bytes after the last transaction of %s; they are kept in %s", size - good, data_fs, aside)
+    _log.warning(
+        "cut %d bytes after the last transaction of %s; they are kept in %s", size - good, data_fs, aside
+    )
     return Cut(good, size - good, aside)
 
 
@@ -73,7 +75,9 @@ def _end_of_transactions(file: BinaryIO, size: int, position: int) -> int:
         file.seek(position)
         tid, length, status, user, description, extension = _HEADER.unpack(file.read(_HEADER.size))
         end = position + length
-        sensible = status in b" up" and tid > previous and length >= _HEADER.size + user + description + extension
+        sensible = (
+            status in b" up" and tid > previous and length >= _HEADER.size + user + description + extension
+        )
         if not sensible or end + 8 > size:
             break
         file.seek(end)

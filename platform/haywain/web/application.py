@@ -14,9 +14,7 @@ from haywain.web.ingest import IngestApplication
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_VIEWS = (
-    "identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages",
-)
+_VIEWS = ("identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages")
 
 
 def make_application(site: Site) -> WSGI:
@@ -48,7 +46,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _portal(request: Request) -> Portal:
-    """Open the request's session with the objects, in the transaction of the request; who acts is known then."""
+    """Open the request's session with the objects, in its transaction; then it is known who acts."""
     portal = Portal(request.registry["site"], ANONYMOUS, request.tm)
     request.add_finished_callback(lambda _request: portal.close())
     portal.user = identify(request, portal.root)

@@ -111,7 +111,8 @@ def _multipart(
 ) -> Iterator[bytes | memoryview]:
     boundary, size, media = secrets.token_hex(16), stream.size, response.headers["Content-Type"]
     heads = [
-        f"\r\n--{boundary}\r\nContent-Type: {media}\r\nContent-Range: bytes {a}-{b - 1}/{size}\r\n\r\n".encode()
+        f"\r\n--{boundary}\r\nContent-Type: {media}\r\n"
+        f"Content-Range: bytes {a}-{b - 1}/{size}\r\n\r\n".encode()
         for a, b in ranges
     ]
     end = f"\r\n--{boundary}--\r\n".encode()
@@ -171,7 +172,9 @@ def not_allowed(context: Document, request: Request) -> Response:
     """Answer 405 with what can be done here."""
     allowed = "GET, HEAD, PUT, POST, PATCH" if IWritableStream.providedBy(context) else "GET, HEAD"
     body = {"type": "about:blank", "title": "Method not allowed", "status": 405, "detail": f"Use {allowed}"}
-    response = Response(json.dumps(body).encode(), status=405, content_type="application/problem+json", charset=None)
+    response = Response(
+        json.dumps(body).encode(), status=405, content_type="application/problem+json", charset=None
+    )
     response.headers["Allow"] = allowed
     return response
 

@@ -55,7 +55,9 @@ def create(context: Module, request: Request) -> Response:
 
 def create_document(request: Request, module: Module, values: dict[str, Any]) -> Document:  # Any: JSON
     """Make a document of a kind that lives in this module; raises InvalidError or UnknownNameError."""
-    here = [c for c in request.site.registry.portal_types.values() if c.module_id == module.id and c.is_addable]
+    here = [
+        c for c in request.site.registry.portal_types.values() if c.module_id == module.id and c.is_addable
+    ]
     name = values.pop("portal_type", here[0].portal_type if len(here) == 1 else None)
     if name not in [cls.portal_type for cls in here]:
         raise UnknownNameError(f"Portal Type of {module.id}", str(name), [cls.portal_type for cls in here])

@@ -26,9 +26,14 @@ def readyz(request: Request) -> Response:
         "disk": has_room(site.path),
     }
     free, total = free_bytes(site.path)
-    body = json.dumps({"ready": all(checks.values()), "checks": checks, "free_bytes": free, "total_bytes": total})
+    body = json.dumps(
+        {"ready": all(checks.values()), "checks": checks, "free_bytes": free, "total_bytes": total}
+    )
     return Response(
-        body.encode(), status=200 if all(checks.values()) else 503, content_type="application/json", charset=None
+        body.encode(),
+        status=200 if all(checks.values()) else 503,
+        content_type="application/json",
+        charset=None,
     )
 
 

@@ -49,7 +49,7 @@ def login_of(request: Request, root: PortalRoot) -> Login | None:
 
 
 def user_of_header(root: PortalRoot, header: str, address: str) -> User:
-    """Return the user of an Authorization header: `Basic user:password`, `Basic any:token`, `Bearer token`."""
+    """Return the user of a header: `Basic user:password`, `Basic any:token` or `Bearer token`."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return by_token(root, value.strip())
@@ -91,7 +91,9 @@ class SecurityPolicy:
         user = self.identity(request)
         return user.login if user else None
 
-    def permits(self, request: Request, context: Any, permission: str) -> Allowed | Denied:  # Any: what was traversed
+    def permits(
+        self, request: Request, context: Any, permission: str
+    ) -> Allowed | Denied:  # Any: what was traversed
         """Return whether the user may do this to the context."""
         user: User = request.portal.user
         document = context if isinstance(context, Document) else None
@@ -99,7 +101,9 @@ class SecurityPolicy:
             permission = module_permission(request, context, permission)
         return Allowed("") if may(user, permission, document) else Denied("")
 
-    def remember(self, request: Request, userid: str, **kw: Any) -> list[tuple[str, str]]:  # Any: Pyramid's signature
+    def remember(
+        self, request: Request, userid: str, **kw: Any
+    ) -> list[tuple[str, str]]:  # Any: Pyramid's signature
         """Return no headers: the login page sets the cookie itself."""
         return []
 
@@ -112,7 +116,8 @@ def module_permission(request: Request, module: Module, permission: str) -> str:
     """Return what a user needs to view a module or add to it: what its kinds of documents ask for."""
     for cls in request.site.registry.portal_types.values():
         if cls.module_id == module.id:
-            return cls.view_permission if permission == "view" else cls.edit_permission
+            needed: str = cls.view_permission if permission == "view" else cls.edit_permission
+            return needed
     return permission
 
 
@@ -132,7 +137,9 @@ class CsrfPolicy:
         token = request.cookies.get(_CSRF_COOKIE, "") or getattr(request, "_csrf_token", "")
         if not token:
             token = request._csrf_token = secrets.token_urlsafe(32)
-            request.add_response_callback(lambda _, response: set_cookie(request, response, _CSRF_COOKIE, token))
+            request.add_response_callback(
+                lambda _, response: set_cookie(request, response, _CSRF_COOKIE, token)
+            )
         return str(token)
 
     def check_csrf_token(self, request: Request, supplied: str) -> bool:
@@ -146,14 +153,25 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("Origin")
     if origin and origin != "null" and urlsplit(origin).netloc != request.host:
         raise BadCSRFOrigin("The request comes from another site")
-    if origin == "null" or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    if origin == "null" or request.headers.get("Sec-Fetch-Site", "same-origin") not in (
+        "same-origin",
+        "none",
+    ):
         raise BadCSRFOrigin("The request comes from another site")
 
 
-def set_cookie(request: Request, response: Response, name: str, value: str, max_age_s: int | None = None) -> None:
+def set_cookie(
+    request: Request, response: Response, name: str, value: str, max_age_s: int | None = None
+) -> None:
     """Set a cookie that scripts cannot read and other sites cannot send along."""
     response.set_cookie(
-        name, value, max_age=max_age_s, path="/", httponly=True, samesite="Lax", secure=request.scheme == "https"
+        name,
+        value,
+        max_age=max_age_s,
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=request.scheme == "https",
     )
 
 
@@ -168,5 +186,3 @@ def includeme(config: Configurator) -> None:
     config.set_csrf_storage_policy(CsrfPolicy())
     config.set_default_csrf_options(require_csrf=True, check_origin=False, callback=_needs_csrf)
     config.set_default_permission("manage")
-
-

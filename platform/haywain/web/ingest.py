@@ -1,6 +1,7 @@
 """The ingestion URL: a lean WSGI callable in front of Pyramid, since agents are the hot path.
 
-No session, no template, no argon2 for tokens.  `POST /portal_ingestion_policies/{policy}/ingest?reference={tag}`
+No session, no template, no argon2 for tokens.
+`POST /portal_ingestion_policies/{policy}/ingest?reference={tag}`
 """
 
 import logging
@@ -44,7 +45,9 @@ class IngestApplication:
             return _refuse(error, start_response)
         except (OSError, POSError) as error:
             _log.exception("storage trouble")
-            return _refuse(TemporaryError(f"The storage has trouble: {type(error).__name__}", 10), start_response)
+            return _refuse(
+                TemporaryError(f"The storage has trouble: {type(error).__name__}", 10), start_response
+            )
         return _accept(receipt, start_response)
 
     def _ingest(self, environ: dict[str, Any], policy: str) -> Receipt:
@@ -52,17 +55,20 @@ class IngestApplication:
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodError("Use POST")
         query = _query(environ.get("QUERY_STRING", ""))
-        return deliver(self._site, Request(
-            policy=policy,
-            tag=unquote_to_bytes(query["reference"].replace("+", " ")) if "reference" in query else None,
-            body=environ["wsgi.input"].read(),
-            content_type=environ.get("CONTENT_TYPE", ""),
-            content_encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
-            key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
-            query_chunk=query["data_chunk"].encode("latin-1") if "data_chunk" in query else None,
-            user=user,
-            agent=environ.get("HTTP_USER_AGENT", ""),
-        ))
+        return deliver(
+            self._site,
+            Request(
+                policy=policy,
+                tag=unquote_to_bytes(query["reference"].replace("+", " ")) if "reference" in query else None,
+                body=environ["wsgi.input"].read(),
+                content_type=environ.get("CONTENT_TYPE", ""),
+                content_encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
+                key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
+                query_chunk=query["data_chunk"].encode("latin-1") if "data_chunk" in query else None,
+                user=user,
+                agent=environ.get("HTTP_USER_AGENT", ""),
+            ),
+        )
 
     def _user(self, environ: dict[str, Any]) -> User:
         header = environ.get("HTTP_AUTHORIZATION", "")

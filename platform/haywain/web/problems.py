@@ -3,7 +3,6 @@
 import json
 import logging
 import secrets
-from typing import Any
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -22,7 +21,13 @@ _log = logging.getLogger(__name__)
 
 def problem_body(status: int, title: str, detail: str, request_id: str) -> bytes:
     """Return an error as problem+json."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+    content = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
     return json.dumps(content).encode()
 
 

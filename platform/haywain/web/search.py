@@ -17,7 +17,9 @@ _CONTROL = ("text", "sort", "limit", "cursor")
 
 def search(request: Request) -> Response:
     """Answer `{"items", "count", "next"}`; `next` is the cursor of the next page, null on the last."""
-    return Response(json.dumps(hits_json(request, {})).encode(), content_type="application/json", charset=None)
+    return Response(
+        json.dumps(hits_json(request, {})).encode(), content_type="application/json", charset=None
+    )
 
 
 def hits_json(request: Request, fixed: dict[str, Any]) -> dict[str, Any]:  # Any: search values, JSON
@@ -43,8 +45,11 @@ def find(request: Request, fixed: dict[str, Any], limit: int = LIMIT, sort: str 
     where = {name: _range(name, value) for name, value in where.items()} | fixed
     order = tuple(key.strip() for key in control.get("sort", sort).split(",") if key.strip())
     hits: Hits = request.portal.catalog(
-        text=control.get("text", ""), sort_on=order, limit=_limit(control.get("limit", ""), limit),
-        cursor=control.get("cursor", ""), **where,
+        text=control.get("text", ""),
+        sort_on=order,
+        limit=_limit(control.get("limit", ""), limit),
+        cursor=control.get("cursor", ""),
+        **where,
     )
     return hits
 

@@ -41,8 +41,13 @@ def create(context: Document, request: Request) -> Response:
     length = _number(request, "Upload-Length")
     request.site.uploads.check_room(length)
     info = UploadInfo(
-        path=context.path, length=length, mode=mode, filename=metadata.get("filename", "")[:255],
-        user=request.user.login, created=clock.now_s(), token_path=request.user.token or None,
+        path=context.path,
+        length=length,
+        mode=mode,
+        filename=metadata.get("filename", "")[:255],
+        user=request.user.login,
+        created=clock.now_s(),
+        token_path=request.user.token or None,
     )
     upload = request.site.uploads.get(request.site.uploads.create(info))
     if upload.is_complete:
