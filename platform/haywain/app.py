@@ -10,6 +10,7 @@ from typing import Self
 from haywain.document import PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError
 from haywain.ingestion.ledger import Ledger
+from haywain.ingestion.placement import finish_uploads
 from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
@@ -97,6 +98,7 @@ class Housekeeping(threading.Thread):
         while not self._site.stopping.wait(REPAIR_EVERY_S):
             try:
                 self._site.repair()
+                finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
             except (HaywainError, OSError, ValueError):
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
@@ -129,6 +131,7 @@ class Serving:
 
     def run(self) -> None:
         """Serve until told to stop; requests that run then may finish."""
+        finish_uploads(self.site)
         Housekeeping(self.site).start()
         self.server.run()
 

@@ -3,18 +3,22 @@
 Each is one transaction, with the key of the request in the ledger where it has one.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from haywain.document import Document
-from haywain.errors import DuplicateError, OffsetError, TemporaryError
+from haywain.errors import DuplicateError, HaywainError, OffsetError, TemporaryError
 from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
 from haywain.interfaces import IWritableStream
 from haywain.portal import Portal, Site
-from haywain.security import User, require
+from haywain.security import ANONYMOUS, User, require
+from haywain.security.accounts import Account
 from haywain.store.upload import Pieces, Upload
 from haywain.values import MIB, Offset, Receipt
+
+_log = logging.getLogger(__name__)
 
 
 class WritableStream(Protocol):
@@ -129,6 +133,27 @@ def complete_upload(site: Site, upload: Upload, user: User) -> None:
 
     site.transact(work, user, lock=f"stream:{upload.info.path}")
     site.uploads.finish(upload.id)
+
+
+def finish_uploads(site: Site) -> int:
+    """Put into their streams the complete uploads that a killed process left; return how many.
+
+    Each with the rights that its user has now; one that may not be put stays until it expires.
+    """
+    done = 0
+    for upload in site.uploads.complete():
+        try:
+            complete_upload(site, upload, _user_now(site, upload.info.user))
+            done += 1
+        except HaywainError as error:
+            _log.warning("the upload %s stays as it is: %s", upload.id, error)
+    return done
+
+
+def _user_now(site: Site, login: str) -> User:
+    with site.open() as portal:
+        person = cast("Account | None", portal.root.find("login", login))
+        return person.user() if person is not None and person.state == "validated" else ANONYMOUS
 
 
 def _writable(portal: Portal, path: str) -> Document:

@@ -26,12 +26,14 @@ from pathlib import Path
 from haywain import clock
 from haywain.errors import (
     CorruptDataError,
+    HaywainError,
     InvalidError,
     NotFoundError,
     OffsetError,
     TemporaryError,
     UploadLockedError,
 )
+from haywain.store.database import free_bytes
 from haywain.store.fsync import fsync_path, write_durably
 from haywain.values import GIB, MIB
 
@@ -227,7 +229,11 @@ class Uploads:
     """The directory of uploads and bodies; its methods may be called from any thread."""
 
     def __init__(
-        self, directory: Path, *, piece_size: int = PIECE_SIZE, reserve_bytes: int | None = None,
+        self,
+        directory: Path,
+        *,
+        piece_size: int = PIECE_SIZE,
+        reserve_bytes: int | None = None,
         stale_s: float = 5,
     ) -> None:
         """Create the directory or clean it of what a killed process left.
@@ -252,8 +258,7 @@ class Uploads:
 
     def check_room(self, size: int) -> None:
         """Raise TemporaryError if `size` more bytes would take the disk below what is kept free."""
-        disk = os.statvfs(self.path)
-        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        free, total = free_bytes(self.path)
         reserve = min(total // 20, 2 * GIB) if self._reserve_bytes is None else self._reserve_bytes
         if free - size < reserve:
             raise TemporaryError(
@@ -322,6 +327,18 @@ class Uploads:
             if upload_id in self._writers:
                 self._writers[upload_id].is_revoked = True
         Pieces(self.path / upload_id, self._piece_size).discard()
+
+    def complete(self) -> list[Upload]:
+        """Return the uploads whose bytes are all here but, as far as is known, not in their stream."""
+        found = []
+        for upload_id in sorted(p.name for p in self.path.iterdir() if _ID.fullmatch(p.name)):
+            try:
+                upload = self.get(upload_id)
+            except HaywainError:  # removed meanwhile, or damaged: `expire` removes it
+                continue
+            if upload.is_complete and not upload.info.finished and upload_id not in self._writers:
+                found.append(upload)
+        return found
 
     def expire(self, older_than_s: float) -> list[str]:
         """Discard the uploads to which nothing came for so many seconds; return their ids."""

@@ -69,7 +69,15 @@ def _limit(value: str, default: int) -> int:
     return int(value)
 
 
+def reindex(request: Request) -> Response:
+    """Build the catalog anew while everything goes on; answer the number of documents."""
+    count = request.site.reindex()
+    return Response(json.dumps({"documents": count}).encode(), content_type="application/json", charset=None)
+
+
 def includeme(config: Configurator) -> None:
-    """Register the search."""
+    """Register the search and the reindex."""
     config.add_route("search", "/api/v1/search", request_method="GET")
     config.add_view(search, route_name="search", permission="view")
+    config.add_route("reindex", "/api/v1/reindex", request_method="POST")
+    config.add_view(reindex, route_name="reindex", permission="manage")
