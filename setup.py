@@ -22,12 +22,7 @@ def version() -> str:
     return found[1]
 
 
-CLIENT = [
-    "click>=8.1",
-    "numpy>=2.0",
-    "rich>=13",
-    "urllib3>=2.2",
-]
+CLIENT = ["click>=8.1", "numpy>=2.0", "rich>=13", "urllib3>=2.2"]
 
 SERVER = [
     "BTrees>=6",
@@ -54,26 +49,22 @@ SERVER = [
     "xxhash>=3.4",
     "zodburi>=3",
     "zope.interface>=7",
+    "zstandard>=0.23",
 ]
 
-SCIENCE = [
-    "scipy>=1.14",
-]
+SCIENCE = ["scipy>=1.14"]
 
 TEST = [
     "WebTest>=3",
     "hypothesis>=6.100",
+    "packaging",
     "playwright>=1.50",
     "pytest>=9",
     "pytest-timeout>=2.3",
     "sybil>=9",
 ]
 
-CHECK = [
-    "import-linter>=2.1",
-    "mypy>=1.15",
-    "ruff>=0.9",
-]
+CHECK = ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.9"]
 
 setup(
     name="haywain",

@@ -1,29 +1,20 @@
-"""Imports stay light: a notebook or a device pays for what it uses only."""
+"""Imports: light where a notebook or a device pays for them, and declared in setup.py."""
 
+import ast
 import importlib.util
 import json
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-HEAVY = {
-    "BTrees",
-    "ZEO",
-    "ZODB",
-    "celery",
-    "persistent",
-    "pydantic",
-    "pyramid",
-    "scipy",
-    "sklearn",
-    "sqlalchemy",
-}
-LIGHT = [
-    name
-    for name in ("haywain", "haywain.cli", "haywain.client")
-    if importlib.util.find_spec(name) is not None
-]
+HEAVY = {"BTrees", "ZEO", "ZODB", "celery", "persistent", "pydantic", "pyramid", "scipy", "sqlalchemy"}
+NAMES = ("haywain", "haywain.cli", "haywain.client")
+LIGHT = [name for name in NAMES if importlib.util.find_spec(name) is not None]
 
 
 def loaded(code: str) -> set[str]:
@@ -42,3 +33,43 @@ def test_import_loads_nothing_heavy(name: str) -> None:
 
 def test_heavy_import_would_be_seen() -> None:
     assert "ZODB" in loaded("import ZODB")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names of what is not in the standard library nor ours."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"haywain"}
+
+
+def declared(*extras: str) -> set[str]:
+    """Return the distributions that setup.py names, for everybody or in these extras."""
+    rows = [Requirement(line) for line in requires("haywain") or []]
+    return {
+        canonicalize_name(row.name)
+        for row in rows
+        if row.marker is None or any(row.marker.evaluate({"extra": extra}) for extra in extras)
+    }
+
+
+def undeclared(paths: list[Path], known: set[str]) -> list[str]:
+    brought_by = packages_distributions()
+    return [
+        f"{path}: {name}"
+        for path in paths
+        for name in imported(path)
+        if not known & {canonicalize_name(found) for found in brought_by.get(name, [])}
+    ]
+
+
+def test_package_imports_only_what_setup_declares(root: Path, kinds: list[Path]) -> None:
+    modules = sorted((root / "platform" / "haywain").rglob("*.py"))
+    assert not undeclared([*modules, *kinds], declared("server"))
+
+
+def test_tests_import_only_what_setup_declares(root: Path) -> None:
+    assert not undeclared(sorted((root / "tests").rglob("test_*.py")), declared("server", "test", "check"))

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+from packaging.utils import canonicalize_name
 
 
 def is_installed(name: str) -> bool:
@@ -21,7 +18,7 @@ def is_installed(name: str) -> bool:
 def constraints(root: Path) -> dict[str, str]:
     lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.partition("==") for line in lines if line and not line.startswith("#")]
-    return {normal(name): version for name, _, version in rows}
+    return {canonicalize_name(name): version for name, _, version in rows}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +32,7 @@ def test_buildout_has_the_versions_of_the_constraints(
     constraints: dict[str, str], buildout: configparser.RawConfigParser
 ) -> None:
     """`make pins` makes them equal."""
-    assert constraints == {normal(name): version for name, version in buildout["versions"].items()}
+    assert constraints == {canonicalize_name(name): version for name, version in buildout["versions"].items()}
 
 
 def test_buildout_picks_no_version_itself(buildout: configparser.RawConfigParser) -> None:
@@ -53,8 +50,8 @@ def needed(requirement: Requirement, seen: set[str]) -> set[str]:
         for line in requires(requirement.name) or []:
             other = Requirement(line)
             wanted = other.marker is None or other.marker.evaluate({"extra": extra})
-            if wanted and normal(other.name) not in seen:
-                seen.add(normal(other.name))
+            if wanted and canonicalize_name(other.name) not in seen:
+                seen.add(canonicalize_name(other.name))
                 needed(other, seen)
     return seen
 
