@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import threading
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,7 +19,13 @@ _hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memo
 _key = os.urandom(32)  # of this process: what is remembered is worth nothing outside
 _known: dict[bytes, str] = {}
 _lock = threading.Lock()
-_DUMMY = _hasher.hash("no one has this password")
+_slots = threading.BoundedSemaphore(2)  # each verification takes 64 MiB, and a core
+
+
+@cache
+def _dummy() -> str:
+    """Return a hash to verify against where there is none, so that an unknown user takes as long."""
+    return _hasher.hash("no one has this password")
 
 
 def hash_password(password: str) -> str:
@@ -34,7 +41,8 @@ def verify_password(stored: str, password: str) -> bool:
     if stored and _known.get(digest) == stored:
         return True
     try:
-        _hasher.verify(stored or _DUMMY, password)
+        with _slots:
+            _hasher.verify(stored or _dummy(), password)
     except (VerificationError, InvalidHashError):
         return False
     if not stored:
