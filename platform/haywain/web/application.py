@@ -14,7 +14,7 @@ from haywain.web.ingest import IngestApplication
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_VIEWS = ("identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages")
+_VIEWS = ("identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages", "headers")
 
 
 def make_application(site: Site) -> WSGI:

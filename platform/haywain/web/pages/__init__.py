@@ -1,0 +1,11 @@
+"""Pages for people: one module a page, each registers itself."""
+
+from pyramid.config import Configurator
+
+_MODULES = ("page", "assets", "chrome", "home", "modules", "document")
+
+
+def includeme(config: Configurator) -> None:
+    """Register all pages."""
+    for name in _MODULES:
+        config.include(f"{__name__}.{name}")

@@ -1,0 +1,92 @@
+"""Tables of documents: which columns a kind has, and what stands in them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from haywain.document import Document
+from haywain.web.pages.figures import Moment, count_text, size_text
+from haywain.web.pages.page import href_of, name_of
+
+_COLUMNS = {
+    "Data Stream": ("reference", "size", "content_type", "state", "modified"),
+    "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
+    "Person": ("reference", "roles", "state", "modified"),
+    "Token": ("reference", "login", "scopes", "expires", "state"),
+}
+_DEFAULT = ("reference", "state", "modified")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one column of one row; `kind` is name, size, time, state or text."""
+
+    kind: str
+    title: str
+    text: str
+    href: str = ""
+    detail: str = ""
+    icon: str = ""
+    moment: Moment | None = None
+
+
+def columns_of(portal_type: str) -> tuple[str, ...]:
+    """Return the columns of a list of this kind."""
+    return _COLUMNS.get(portal_type, _DEFAULT)
+
+
+def cells_of(document: Document, columns: tuple[str, ...]) -> tuple[Cell, ...]:
+    """Return the row of a document."""
+    return tuple(_CELLS.get(name, _property)(document, name) for name in columns)
+
+
+def value_text(value: object) -> str:
+    """Return a property as text."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return Moment.at(value.timestamp()).exact
+    if isinstance(value, tuple | list):
+        return ", ".join(
+            ": ".join(map(str, one)) if isinstance(one, tuple | list) else str(one) for one in value
+        )
+    return str(value)
+
+
+def _name(document: Document, _name: str) -> Cell:
+    name = name_of(document)
+    detail = document.title if document.title != name else ""
+    return Cell("name", "", name, href_of(document.path), detail, document.icon)
+
+
+def _size(document: Document, _name: str) -> Cell:
+    return Cell("size", "Size", size_text(document.size), detail=count_text(document.size, "byte"))
+
+
+def _moment(document: Document, name: str) -> Cell:
+    seconds = document.modified if name == "modified" else document.created
+    return Cell("time", name.capitalize(), "", moment=Moment.at(seconds))
+
+
+def _state(document: Document, _name: str) -> Cell:
+    is_over = document.state == "validated" and getattr(document, "is_expired", False)
+    return Cell("state", "State", "expired" if is_over else document.state)
+
+
+def _kind(document: Document, _name: str) -> Cell:
+    return Cell("text", "Kind", document.portal_type)
+
+
+def _property(document: Document, name: str) -> Cell:
+    text = value_text(getattr(document.properties, name, ""))
+    return Cell("text", name.replace("_", " ").capitalize(), text if len(text) <= 160 else f"{text[:160]}…")
+
+
+_CELLS: dict[str, Callable[[Document, str], Cell]] = {
+    "reference": _name,
+    "size": _size,
+    "modified": _moment,
+    "created": _moment,
+    "state": _state,
+    "portal_type": _kind,
+}

@@ -1,0 +1,45 @@
+// What every page has: moments in the reader's own zone, copy buttons, questions before what cannot be undone.
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (!Number.isNaN(moment.getTime())) time.title = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+  }
+}
+
+function addCopyButtons(root) {
+  if (!navigator.clipboard) return;
+  for (const box of root.querySelectorAll(".copyable:not(:has(button))")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "secondary";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(box.querySelector("code").textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    box.append(button);
+  }
+}
+
+function improve(root) {
+  localise(root);
+  addCopyButtons(root);
+}
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    document.getElementById("find")?.focus();
+  }
+});
+
+document.addEventListener("htmx:after:swap", () => improve(document));
+improve(document);
