@@ -9,7 +9,7 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.errors import UnauthorizedError
-from haywain.security.passwords import verify_password
+from haywain.security.passwords import is_remembered, verify_password
 from haywain.security.user import User
 
 if TYPE_CHECKING:
@@ -38,11 +38,22 @@ class Credential(Protocol):
 
 def by_password(root: "PortalRoot", login: str, password: str) -> User:
     """Return the user of a login; raises UnauthorizedError, which does not tell whether the login exists."""
-    person = cast("Account | None", root.find("login", login))
-    stored = person.password_hash if person is not None and person.state == "validated" else ""
+    person, stored = _account(root, login)
     if not verify_password(stored, password) or person is None:
         raise UnauthorizedError("The user or the password is wrong")
     return person.user()
+
+
+def by_remembered_password(root: "PortalRoot", login: str, password: str) -> User | None:
+    """Return the user of a login whose password was verified of late, else None; costs no argon2."""
+    person, stored = _account(root, login)
+    return person.user() if person is not None and is_remembered(stored, password) else None
+
+
+def _account(root: "PortalRoot", login: str) -> tuple[Account | None, str]:
+    """Return the person of a login and the hash to verify against; "" if nobody may log in by it."""
+    person = cast("Account | None", root.find("login", login))
+    return person, person.password_hash if person is not None and person.state == "validated" else ""
 
 
 def by_token(root: "PortalRoot", secret: str) -> User:

@@ -35,10 +35,14 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
+def is_remembered(stored: str, password: str) -> bool:
+    """Return whether this password was verified against this hash of late."""
+    return bool(stored) and _known.get(_digest(stored, password)) == stored
+
+
 def verify_password(stored: str, password: str) -> bool:
     """Return whether a password is the one; as slow for an unknown user (stored is "") as for a known one."""
-    digest = hmac.new(_key, f"{stored}\0{password}".encode(), hashlib.sha256).digest()
-    if stored and _known.get(digest) == stored:
+    if is_remembered(stored, password):
         return True
     try:
         with _slots:
@@ -50,5 +54,9 @@ def verify_password(stored: str, password: str) -> bool:
     with _lock:
         if len(_known) >= _REMEMBERED:
             _known.pop(next(iter(_known)))
-        _known[digest] = stored
+        _known[_digest(stored, password)] = stored
     return True
+
+
+def _digest(stored: str, password: str) -> bytes:
+    return hmac.new(_key, f"{stored}\0{password}".encode("utf-8", "surrogateescape"), hashlib.sha256).digest()

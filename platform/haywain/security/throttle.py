@@ -5,7 +5,7 @@ import threading
 from haywain import clock
 from haywain.errors import ThrottledError
 
-FREE_TRIES = 5
+FREE_TRIES = 10
 WINDOW_S = 300
 _MOST_KEYS = 10_000
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from ZODB.POSException import POSError
 
-from haywain.errors import HaywainError, MethodError, TemporaryError, UnauthorizedError
+from haywain.errors import HaywainError, MethodError, TemporaryError, ThrottledError, UnauthorizedError
 from haywain.ingestion import Request, deliver
 from haywain.portal import Site
 from haywain.security import User
@@ -41,6 +41,8 @@ class IngestApplication:
             return self._behind(environ, start_response)
         try:
             receipt = self._ingest(environ, found[1].encode("latin-1").decode("utf-8", "replace"))
+        except ThrottledError as error:  # agents throw away what is answered by 429
+            return _refuse(TemporaryError(error.detail, error.retry_after_s), start_response)
         except HaywainError as error:
             return _refuse(error, start_response)
         except (OSError, POSError) as error:
