@@ -43,7 +43,7 @@ def imported(path: Path) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"haywain"}
+    return found - set(sys.stdlib_module_names) - {"haywain", "tests"}
 
 
 def declared(*extras: str) -> set[str]:
