@@ -29,7 +29,7 @@ def make_application(site: Site) -> WSGI:
     config.add_request_method(lambda request: request.registry["site"], "site", property=True)
     for name in _VIEWS:
         config.include(f"haywain.web.{name}")
-    return IngestApplication(site, _without_stored_body(config.make_wsgi_app()))
+    return IngestApplication(site, _with_relative_locations(_without_stored_body(config.make_wsgi_app())))
 
 
 def _settings() -> dict[str, Any]:
@@ -60,5 +60,24 @@ def _without_stored_body(application: WSGI) -> WSGI:
         if "haywain.pieces" in environ or "haywain.upload_id" in environ:
             environ["CONTENT_LENGTH"] = "0"
         return application(environ, start_response)
+
+    return call
+
+
+def _with_relative_locations(application: WSGI) -> WSGI:
+    """Send `Location` as a path: WebOb makes it absolute, by a scheme and host that a proxy may have changed."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # Any: as WSGI has it
+            return start_response(
+                status, [(n, _path(v) if n == "Location" else v) for n, v in headers], *rest
+            )
+
+        own = Request(environ).host_url
+
+        def _path(location: str) -> str:
+            return location.removeprefix(own) if location.startswith(f"{own}/") else location
+
+        return application(environ, start)
 
     return call
