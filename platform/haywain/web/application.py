@@ -65,7 +65,7 @@ def _without_stored_body(application: WSGI) -> WSGI:
 
 
 def _with_relative_locations(application: WSGI) -> WSGI:
-    """Send `Location` as a path: WebOb makes it absolute, by a scheme and host that a proxy may have changed."""
+    """Send `Location` as a path: WebOb adds scheme and host, which a proxy may have changed."""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # Any: as WSGI has it
