@@ -18,14 +18,13 @@ import io
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 from waitress.adjustments import Adjustments
 from waitress.buffers import FileBasedBuffer, OverflowableBuffer
-from waitress.parser import HTTPRequestParser, get_header_lines
+from waitress.parser import HTTPRequestParser
 from waitress.utilities import Error as WaitressError
 
 from haywain.errors import (
@@ -47,7 +46,8 @@ UPLOAD_TYPE = "application/offset+octet-stream"
 _INGEST = re.compile(r"/+portal_ingestion_policies/[^/]+/ingest/?")
 _DATA = re.compile(r"/.+/data/?", re.DOTALL)
 _UPLOAD = re.compile(r"/.+/uploads/([0-9a-f]{32})/?", re.DOTALL)
-_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
+_FRAMING = re.compile(rb"\r\n(host|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
+_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _CHUNKED_STEP = 16 * KIB
 """Of a chunked body so much is parsed at a time: the parser copies the rest for each chunk, however small."""
@@ -170,25 +170,20 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
             super().parse_header(header_plus)
         except ValueError as error:  # a Content-Length of 5,000 digits, a URI with half an IPv6 address
             raise InvalidError(f"The request line or a header makes no sense: {error}") from error
-        lines = [line.partition(b":") for line in get_header_lines(header_plus.partition(b"\r\n")[2])]
-        count = Counter(name.lower() for name, _, _ in lines)
-        values = {name.lower(): value.strip(b" \t") for name, _, value in lines}
+        found = [(name.lower(), value.strip(b" \t").lower()) for name, value in _FRAMING.findall(header_plus)]
         if self.version not in ("1.0", "1.1"):
             raise InvalidError("Only HTTP/1.0 and HTTP/1.1 are understood")
-        if count[b"host"] > 1 or (self.version == "1.1" and count[b"host"] != 1):
-            raise InvalidError(f"A request has one Host header, this one has {count[b'host']}")
-        if not _HOST.fullmatch(values.get(b"host", b"")):
+        hosts = sum(name == b"host" for name, _ in found)
+        if hosts > 1 or (self.version == "1.1" and not hosts):
+            raise InvalidError(f"A request has one Host header, this one has {hosts}")
+        if not _HOST.fullmatch(self.headers.get("HOST", "")):
             raise InvalidError("The Host header is not a host")
         if not _DIGITS.fullmatch(self.headers.get("CONTENT_LENGTH", "0")):
             raise InvalidError("Content-Length is not one number of bytes")
-        if count[b"transfer-encoding"]:
-            self._check_transfer_encoding(count, values)
-
-    def _check_transfer_encoding(self, count: Counter[bytes], values: dict[bytes, bytes]) -> None:
-        if count[b"content-length"]:
+        encodings = [value for name, value in found if name == b"transfer-encoding"]
+        if encodings and "CONTENT_LENGTH" in self.headers:
             raise InvalidError("Content-Length and Transfer-Encoding exclude each other")
-        is_plain = count[b"transfer-encoding"] == 1 and values[b"transfer-encoding"].lower() == b"chunked"
-        if not is_plain or self.version != "1.1":
+        if encodings and (len(encodings) > 1 or not self.chunked or encodings[0] != b"chunked"):
             raise InvalidError("Transfer-Encoding is chunked, once, in HTTP/1.1")
 
     def _admit(self) -> None:

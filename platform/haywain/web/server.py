@@ -248,7 +248,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
             recv_bytes=256 * KIB,
             max_request_body_size=1 << 62,
             clear_untrusted_proxy_headers=True,
-            log_socket_errors=False,
         )
         adj.cleanup_interval = limits.maintenance_s  # Adjustments would cut it to whole seconds
         dispatcher = _Dispatcher()
