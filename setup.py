@@ -35,7 +35,6 @@ SERVER = [
     "msgspec>=0.19",
     "persistent>=6",
     "psutil>=6",
-    "puremagic>=1.28",
     "pydantic>=2.9",
     "pydantic-settings>=2.5",
     "pyramid>=2.1",
@@ -43,11 +42,9 @@ SERVER = [
     "pyramid-retry>=2.1",
     "pyramid-tm>=2.6",
     "setuptools<82",  # Pyramid 2.1 imports pkg_resources, which setuptools 82 dropped
-    "structlog>=24",
     "transaction>=5",
     "waitress>=3.0.1,<3.1",  # web/server.py subclasses its parser and channel
     "xxhash>=3.4",
-    "zodburi>=3",
     "zope.interface>=7",
     "zstandard>=0.23",
 ]
@@ -61,7 +58,6 @@ TEST = [
     "playwright>=1.50",
     "pytest>=9",
     "pytest-timeout>=2.3",
-    "sybil>=9",
 ]
 
 CHECK = ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.9"]

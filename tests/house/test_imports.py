@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
@@ -73,3 +74,14 @@ def test_package_imports_only_what_setup_declares(root: Path, kinds: list[Path])
 
 def test_tests_import_only_what_setup_declares(root: Path) -> None:
     assert not undeclared(sorted((root / "tests").rglob("test_*.py")), declared("server", "test", "check"))
+
+
+def test_package_uses_what_setup_declares(root: Path, kinds: list[Path]) -> None:
+    """By import, or by name as in `config.include("pyramid_tm")`."""
+    modules = [*(root / "platform" / "haywain").rglob("*.py"), *kinds]
+    words = {word for path in modules for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    brought = {
+        canonicalize_name(found): name for name, all_ in packages_distributions().items() for found in all_
+    }
+    unused = {name for name in declared("server") if brought.get(name, name) not in words}
+    assert unused == {"setuptools"}  # Pyramid's pkg_resources
