@@ -29,7 +29,7 @@ def make_application(site: Site) -> WSGI:
     config.add_request_method(lambda request: request.registry["site"], "site", property=True)
     for name in _VIEWS:
         config.include(f"haywain.web.{name}")
-    return IngestApplication(site, _with_relative_locations(_without_stored_body(config.make_wsgi_app())))
+    return IngestApplication(site, _with_relative_locations(config.make_wsgi_app()))
 
 
 def _settings() -> dict[str, Any]:
@@ -51,17 +51,6 @@ def _portal(request: Request) -> Portal:
     request.add_finished_callback(lambda _request: portal.close())
     portal.user = identify(request, portal.root)
     return portal
-
-
-def _without_stored_body(application: WSGI) -> WSGI:
-    """Tell Pyramid that a body which lies in files is not to be read from the request."""
-
-    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if "haywain.pieces" in environ or "haywain.upload_id" in environ:
-            environ["CONTENT_LENGTH"] = "0"
-        return application(environ, start_response)
-
-    return call
 
 
 def _with_relative_locations(application: WSGI) -> WSGI:

@@ -42,9 +42,9 @@ class IngestApplication:
         try:
             receipt = self._ingest(environ, found[1].encode("latin-1").decode("utf-8", "replace"))
         except ThrottledError as error:  # agents throw away what is answered by 429
-            return _refuse(TemporaryError(error.detail, error.retry_after_s), start_response)
+            return _refuse(TemporaryError(error.detail, error.retry_after_s), environ, start_response)
         except HaywainError as error:
-            return _refuse(error, start_response)
+            return _refuse(error, environ, start_response)
         except (OSError, POSError) as error:
             _log.exception("storage trouble")
             return _refuse(
@@ -95,8 +95,10 @@ def _accept(receipt: Receipt, start_response: Callable[..., Any]) -> Iterable[by
     return [b""]
 
 
-def _refuse(error: HaywainError, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    request_id = new_request_id()
+def _refuse(
+    error: HaywainError, environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    request_id = str(environ.get("haywain.request_id", "")) or new_request_id()
     if error.status >= 500:
         _log.error("request %s: %s", request_id, error)
     body = problem_body(error.status, error.title, error.detail, request_id)

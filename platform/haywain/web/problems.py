@@ -132,9 +132,14 @@ def _unexpected(error: Exception, request: Request) -> Response:
     return problem(request, 500, "Internal error", detail)
 
 
+def _request_id(request: Request) -> str:
+    """Return the id that the server gave the request."""
+    return str(request.environ.get("haywain.request_id", "")) or new_request_id()
+
+
 def includeme(config: Configurator) -> None:
     """Register the answers of errors."""
-    config.add_request_method(lambda request: new_request_id(), "request_id", reify=True)
+    config.add_request_method(_request_id, "request_id", reify=True)
     config.add_exception_view(_haywain_error, context=HaywainError)
     config.add_forbidden_view(_forbidden)
     config.add_notfound_view(_not_found)
