@@ -47,9 +47,8 @@ class IngestApplication:
             return _refuse(error, environ, start_response)
         except (OSError, POSError) as error:
             _log.exception("storage trouble")
-            return _refuse(
-                TemporaryError(f"The storage has trouble: {type(error).__name__}", 10), start_response
-            )
+            trouble = TemporaryError(f"The storage has trouble: {type(error).__name__}", 10)
+            return _refuse(trouble, environ, start_response)
         return _accept(receipt, start_response)
 
     def _ingest(self, environ: dict[str, Any], policy: str) -> Receipt:
