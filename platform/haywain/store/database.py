@@ -4,28 +4,27 @@
 client, for several processes.  PostgreSQL (RelStorage) follows the same URI scheme.
 """
 
-import logging
 import os
 import re
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from persistent import Persistent
 from transaction import TransactionManager
+from zc.lockfile import LockError, LockFile
 from ZODB import DB
 from ZODB.Connection import Connection
-from ZODB.FileStorage.FileStorage import FileStorageError
+from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSError
 from ZODB.utils import u64, z64
 
-from haywain.errors import DataDirectoryError
+from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
 from haywain.store.durable import DurableFileStorage
 from haywain.store.tail import mend_tail
 from haywain.values import GIB, Tid
-
-_log = logging.getLogger(__name__)
 
 ALLOWED_MODULES = re.compile(
     r"haywain\.(store|document|catalog|security|ingestion|activity|portal_types)(\.\w+)*"
@@ -42,37 +41,57 @@ _ALLOWED_NAMES = {
 
 
 def open_storage(uri: str, cache: Path | None = None) -> Any:  # Any: ZODB's storages share no type
-    """Open a storage by its URI; `cache` is where a ZEO client keeps blobs.
+    """Open a storage by its URI; `cache` is where a ZEO client keeps blobs, without it there are none.
 
-    Raises DataDirectoryError if the URI is unknown or the file is no FileStorage.
+    Raises DataDirectoryError if the URI is unknown or the file cannot be used, DataDirectoryInUseError if
+    another process has it, TemporaryError if a server does not answer.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return _open_file(Path(parts.path or parts.netloc))
-    if parts.scheme == "zeo":
-        return _open_zeo((parts.hostname, parts.port or 8100) if parts.hostname else parts.path, cache)
+    scheme, _, rest = uri.partition(":")
+    if scheme == "file" and rest.removeprefix("//"):
+        return _open_file(Path(rest.removeprefix("//")))
+    if scheme == "zeo" and rest.startswith("//"):
+        return _open_zeo(uri, cache)
     raise DataDirectoryError(f"The database {uri!r} cannot be opened: use file:DIR or zeo://HOST:PORT")
 
 
 def _open_file(directory: Path) -> DurableFileStorage:
     data_fs = directory / "Data.fs"
-    mend_tail(data_fs)
+    lock = directory / "Data.fs.lock"
     try:
+        with closing(LockFile(str(lock))):  # a tail that another process is writing must not be cut
+            mend_tail(data_fs)
         return DurableFileStorage(data_fs, directory / "blobs")
-    except (FileStorageError, POSError, ValueError) as error:
+    except LockError as error:
+        raise DataDirectoryInUseError(
+            f"The database {data_fs} is in use by process {lock.read_text().strip() or '?'}; stop it first"
+        ) from error
+    except (POSError, CorruptedError, ValueError) as error:
         raise DataDirectoryError(f"{data_fs} cannot be opened: {error}; restore it from a backup") from error
+    except OSError as error:
+        raise DataDirectoryError(f"The database {data_fs} cannot be opened: {error}") from error
 
 
-def _open_zeo(address: Any, cache: Path | None) -> Any:
+def _open_zeo(uri: str, cache: Path | None) -> Any:
     from ZEO.ClientStorage import ClientStorage
+    from ZEO.Exceptions import ClientDisconnected
 
-    return ClientStorage(
-        address,
-        blob_dir=str(cache) if cache else None,
-        shared_blob_dir=False,
-        server_sync=True,
-        wait_timeout=10,
-    )
+    try:
+        parts = urlsplit(uri)
+        address = (parts.hostname, parts.port or 8100) if parts.hostname else parts.path
+        if not address:
+            raise ValueError("it names neither a host nor a socket")
+    except ValueError as error:
+        raise DataDirectoryError(f"The database {uri!r} cannot be opened: {error}") from error
+    try:
+        return ClientStorage(
+            address,
+            blob_dir=str(cache) if cache else None,
+            shared_blob_dir=False,
+            server_sync=True,
+            wait_timeout=10,
+        )
+    except ClientDisconnected as error:
+        raise TemporaryError(f"The database server {uri} does not answer; start it first") from error
 
 
 class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
@@ -85,16 +104,20 @@ class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
     catalog: Any = None
     last_tid: bytes = z64
 
-    def tpc_finish(self, transaction: Any) -> None:
-        """Commit, and note the transaction's id.
+    def __init__(self, *args: Any, **options: Any) -> None:  # Any: what ZODB passes
+        """Listen to what the storage, which is this connection's own, answers to a commit.
 
-        Not `storage.lastTransaction()`: another thread may have committed in between.
+        Its `lastTransaction()` may be that of another thread, and objects know their serial only while
+        they are in the cache and no conflict was resolved in them.
         """
-        changed = [self._cache.get(oid) for oid in (*self._modified, *self._creating)]
-        super().tpc_finish(transaction)
-        self.last_tid = next(
-            (o._p_serial for o in changed if o is not None and o._p_changed is not None), self._storage._ltid
-        )
+        super().__init__(*args, **options)
+        finish = self._normal_storage.tpc_finish
+
+        def note_tid(*args: Any) -> bytes:
+            self.last_tid = finish(*args)
+            return self.last_tid
+
+        self._storage.tpc_finish = note_tid
 
 
 class Database(DB):  # type: ignore[misc]  # ZODB has no types
@@ -116,12 +139,18 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
         return connection
 
     def classFactory(self, connection: Any, modulename: str, globalname: str) -> Any:
-        """Return a class named in a record, if its module may be loaded from the database."""
-        if not ALLOWED_MODULES.fullmatch(modulename) and (modulename, globalname) not in _ALLOWED_NAMES:
-            raise DataDirectoryError(
-                f"A record names the class {modulename}.{globalname}, which is not allowed"
-            )
-        return super().classFactory(connection, modulename, globalname)
+        """Return a class named in a record, if it may be loaded from the database.
+
+        Its module must be allowed, and it must be persistent or defined there: else whatever an allowed
+        module imports, such as a function that removes directories, could be named.
+        """
+        if (modulename, globalname) in _ALLOWED_NAMES:
+            return super().classFactory(connection, modulename, globalname)
+        if ALLOWED_MODULES.fullmatch(modulename):
+            found = super().classFactory(connection, modulename, globalname)
+            if isinstance(found, type) and (issubclass(found, Persistent) or found.__module__ == modulename):
+                return found
+        raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
 
 
 def tid_of(obj: Persistent) -> Tid:

@@ -2,22 +2,42 @@
 
 After a power cut a file system may show zeros or garbage where a transaction was being written.  ZODB
 cuts an incomplete transaction off by itself, but 23 or more zero bytes, or garbage, after the last
-transaction make it panic.  So walk the transaction headers from a known good place, as ZODB does, and
-where they stop making sense copy the rest aside and cut it: nothing acknowledged lies behind that place,
-since an acknowledged transaction was fsynced whole.  Format: ZODB/FileStorage/format.py.
+transaction make it panic; and a flipped bit in the length of a transaction in the middle makes it cut off
+everything from there on.  So walk the transaction headers from a known good place, as ZODB does, and where
+they stop making sense decide:
+
+- Nothing after that place is a whole committed transaction: it is what a crash left.  It is copied aside and
+  cut.  Nothing acknowledged lies there, since an acknowledged transaction was fsynced whole.
+- There is one, or the bad place itself is one with damage that no crash makes: bytes that were acknowledged
+  would be lost.  The file is left as it is and not opened.
+
+A data record names the offset of its transaction, so a transaction is recognised where it lies, and a copy
+of one inside of somebody's bytes is not taken for one.  Format: ZODB/FileStorage/format.py.
 """
 
 import logging
+import mmap
+import os
+import re
 import shutil
 import struct
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from ZODB.FileStorage import FileStorage
+from ZODB.FileStorage.format import FileStorageFormatter
 from ZODB.fsIndex import fsIndex
+
+from haywain.errors import DataDirectoryError
+from haywain.store.fsync import fsync_path
 
 _MAGIC = b"FS30"
 _HEADER = struct.Struct(">8sQcHHH")  # tid, length, status, lengths of user, description, extension
+_RECORD = struct.Struct(">8s8sQQHQ")  # oid, tid, previous, offset of its transaction, 0, length or 0
+_LENGTH_AND_STATUS = re.compile(rb"\0\0\0.{5}[ up]", re.DOTALL)  # of a transaction below 1 TiB
+_SECTOR = 512
 _log = logging.getLogger(__name__)
 
 
@@ -30,58 +50,149 @@ class Cut:
     aside: Path
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """A transaction that makes no sense: where it begins, and whether a crash alone explains it."""
+
+    offset: int
+    is_torn: bool
+
+
 def mend_tail(data_fs: Path) -> Cut | None:
     """Cut what is no transaction off the end of the file, after copying it aside.
 
-    Returns None if there was nothing to cut.  A file that is no FileStorage at all is left for
-    ZODB to refuse.
+    Call it while no other process has the storage open.  Returns None if there was nothing to cut; a file
+    that is no FileStorage at all is left for ZODB to refuse.  Raises DataDirectoryError if a cut would
+    lose committed transactions.
     """
-    if not data_fs.exists() or data_fs.stat().st_size < len(_MAGIC):
+    if not data_fs.exists() or data_fs.stat().st_size <= len(_MAGIC):
         return None
     with open(data_fs, "r+b") as file:
-        if file.read(4) != _MAGIC:
+        if file.read(len(_MAGIC)) != _MAGIC:
             return None
-        size = data_fs.stat().st_size
-        good = _end_of_transactions(file, size, _known_good(data_fs, size))
-        if good == size:
+        size = file.seek(0, os.SEEK_END)
+        fault = _find_fault(file, size, _known_good(file, data_fs))
+        if fault is None:
             return None
-        aside = data_fs.with_name(f"{data_fs.name}.tail-{good}")
-        file.seek(good)
-        with open(aside, "wb") as copy:
-            shutil.copyfileobj(file, copy)
-        file.truncate(good)
-    _log.warning(
-        "cut %d bytes after the last transaction of %s; they are kept in %s", size - good, data_fs, aside
-    )
-    return Cut(good, size - good, aside)
+        _refuse_loss(file, size, fault, data_fs)
+        aside = _copy_aside(file, fault.offset, data_fs)
+        file.truncate(fault.offset)
+        os.fsync(file.fileno())
+    length = size - fault.offset
+    _log.warning("cut %d bytes after the last transaction of %s; they are kept in %s", length, data_fs, aside)
+    return Cut(fault.offset, length, aside)
 
 
-def _known_good(data_fs: Path, size: int) -> int:
-    """Return where the saved index ends, if it can be trusted, else where the transactions begin."""
-    try:
-        position = fsIndex.load(str(data_fs) + ".index")["pos"]
-    except (OSError, KeyError, ValueError, EOFError, TypeError):
+def _known_good(file: BinaryIO, data_fs: Path) -> int:
+    """Return where the saved index ends if ZODB will trust it, else where the transactions begin.
+
+    An index that ZODB will not trust is removed: it makes a new one.
+    """
+    saved = Path(f"{data_fs}.index")
+    if not saved.exists():
         return len(_MAGIC)
+    probe = FileStorageFormatter()
+    probe._file = file
+    try:
+        found = fsIndex.load(str(saved))
+        position = int(found["pos"])
+        if FileStorage._check_sanity(probe, found["index"], position):
+            return position
     except Exception as error:  # a damaged pickle raises what it likes; the index is rebuildable
         _log.warning("the index of %s is not readable: %s", data_fs, error)
-        return len(_MAGIC)
-    return position if isinstance(position, int) and len(_MAGIC) <= position <= size else len(_MAGIC)
+    saved.unlink()
+    return len(_MAGIC)
 
 
-def _end_of_transactions(file: BinaryIO, size: int, position: int) -> int:
-    """Walk transaction by transaction; return where the last whole one ends."""
-    previous = b""
-    while position + _HEADER.size <= size:
+def _find_fault(file: BinaryIO, size: int, position: int) -> _Fault | None:
+    """Walk transaction by transaction to the end; return the first that makes no sense."""
+    last = None
+    while position < size:
         file.seek(position)
-        tid, length, status, user, description, extension = _HEADER.unpack(file.read(_HEADER.size))
-        end = position + length
-        sensible = (
-            status in b" up" and tid > previous and length >= _HEADER.size + user + description + extension
-        )
-        if not sensible or end + 8 > size:
-            break
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return _Fault(position, is_torn=True)
+        tid, length, status, *strings = _HEADER.unpack(header)
+        end, records = position + length, position + _HEADER.size + sum(strings)
+        if status not in b" up" or records > end or end + 8 > size:
+            is_lost = tid[0] == 0 or status in b"\0c"
+            return _Fault(position, is_lost or not _ends_with_length(file, size, position))
         file.seek(end)
-        if file.read(8) != length.to_bytes(8, "big"):
-            break
-        previous, position = tid, end + 8
-    return position
+        trailer = file.read(8)
+        if trailer != length.to_bytes(8, "big"):
+            is_whole = end + 8 == size and any(trailer)
+            return _Fault(position, not is_whole and not _ends_with_length(file, size, position))
+        last, position = (position, records, end), end + 8
+    return _find_fault_inside(file, *last) if last and status != b"u" else None
+
+
+def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _Fault | None:
+    """Check the records of the last transaction: only that one can have been written in part."""
+    while position < end:
+        file.seek(position)
+        record = file.read(_RECORD.size)
+        _, _, _, transaction, version, length = _RECORD.unpack(record.ljust(_RECORD.size, b"\xff"))
+        position += _RECORD.size + (length or 8)
+        if transaction != start or version or position > end:
+            return _Fault(start, is_torn=_has_empty_sector(file, start, end))
+    return None
+
+
+def _ends_with_length(file: BinaryIO, size: int, position: int) -> bool:
+    """Return whether the file ends with the length of a transaction that begins at the position."""
+    file.seek(size - 8)
+    return int.from_bytes(file.read(8), "big") == size - 8 - position
+
+
+def _has_empty_sector(file: BinaryIO, start: int, end: int) -> bool:
+    first = -(-start // _SECTOR) * _SECTOR
+    file.seek(first)
+    return any(not any(file.read(_SECTOR)) for _ in range(first, end - _SECTOR, _SECTOR))
+
+
+def _refuse_loss(file: BinaryIO, size: int, fault: _Fault, data_fs: Path) -> None:
+    """Raise DataDirectoryError if a committed transaction lies at the fault or after it."""
+    later = None if not fault.is_torn else _find_transaction(file, size, fault.offset + 1)
+    if fault.is_torn and later is None:
+        return
+    what = f"; from byte {later} on it is whole again" if later else ""
+    raise DataDirectoryError(
+        f"{data_fs} is damaged at byte {fault.offset}{what}. It is left as it is, since a cut would lose "
+        f"what was acknowledged: restore it from a backup, or keep a copy and cut it to {fault.offset} bytes"
+    )
+
+
+def _find_transaction(file: BinaryIO, size: int, start: int) -> int | None:
+    """Return where the next whole transaction with records begins, if there is one."""
+    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        found = _LENGTH_AND_STATUS.search(content, start + 8)
+        while found:
+            position = found.start() - 8
+            if _is_transaction(content, position):
+                return position
+            found = _LENGTH_AND_STATUS.search(content, found.start() + 1)
+    return None
+
+
+def _is_transaction(content: mmap.mmap, position: int) -> bool:
+    header = content[position : position + _HEADER.size]
+    if len(header) < _HEADER.size:
+        return False
+    tid, length, _, *strings = _HEADER.unpack(header)
+    end, record = position + length, position + _HEADER.size + sum(strings)
+    if record + _RECORD.size > end or content[end : end + 8] != length.to_bytes(8, "big"):
+        return False
+    found = _RECORD.unpack(content[record : record + _RECORD.size])
+    return bool(found[1] == tid and found[3] == position)
+
+
+def _copy_aside(file: BinaryIO, offset: int, data_fs: Path) -> Path:
+    """Copy what follows the offset into a new file, durably."""
+    names = (f"{data_fs.name}.tail-{offset}{f'.{n}' if n else ''}" for n in count())
+    aside = next(path for path in map(data_fs.with_name, names) if not path.exists())
+    file.seek(offset)
+    with open(aside, "xb") as copy:
+        shutil.copyfileobj(file, copy)
+    fsync_path(aside)
+    fsync_path(aside.parent)
+    return aside
