@@ -2,7 +2,7 @@
 
 from pyramid.config import Configurator
 
-_MODULES = ("page", "assets", "chrome", "home", "modules", "document")
+_MODULES = ("page", "assets", "chrome", "home", "modules", "document", "data_stream")
 
 
 def includeme(config: Configurator) -> None:

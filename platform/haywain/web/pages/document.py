@@ -28,6 +28,7 @@ class Fact:
     name: str
     text: str
     href: str = ""
+    moment: Moment | None = None
 
 
 def facts_of(document: Document, request: Request) -> list[Fact]:
