@@ -2,7 +2,7 @@
 
 import configparser
 import re
-from importlib.metadata import distributions, requires, version
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
-def is_installed(name: str) -> bool:
-    return next(distributions(name=name), None) is not None
+def running(name: str) -> str | None:
+    """Return the version installed, past the copies that setuptools brings for itself."""
+    found = (d.version for d in distributions(name=name) if "_vendor" not in str(d.locate_file("")))
+    return next(found, None)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,6 @@ def test_everything_needed_is_pinned(constraints: dict[str, str]) -> None:
 
 
 def test_what_runs_is_what_is_pinned(constraints: dict[str, str]) -> None:
-    installed = {name: version(name) for name in constraints if is_installed(name)}
-    assert installed
-    assert not [row for row in installed.items() if row[1] != constraints[row[0]]]
+    assert running("ZODB") == constraints["zodb"]
+    differing = [name for name, version in constraints.items() if running(name) not in (None, version)]
+    assert not differing
