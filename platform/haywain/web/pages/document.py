@@ -15,6 +15,7 @@ from haywain.errors import HaywainError, NotFoundError, TemporaryError
 from haywain.security import may, require
 from haywain.web.documents import create_document, make_transition
 from haywain.web.pages.cells import value_text
+from haywain.web.pages.figures import Moment
 from haywain.web.pages.forms import Field, fields_of, typed, values_of, with_errors
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
 
