@@ -10,11 +10,15 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from persistent import Persistent
+from transaction.interfaces import TransientError
 from xxhash import xxh3_64_intdigest
 from ZODB.blob import Blob
 from ZODB.Connection import Connection
+from ZODB.interfaces import BlobError
+from ZODB.POSException import ConnectionStateError, POSKeyError
 
 from haywain.errors import CorruptDataError
 from haywain.values import MIB
@@ -36,8 +40,14 @@ class Record(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def checked(self) -> bytes:
         """Return the bytes; raises CorruptDataError if they are not those that were written."""
-        data: bytes = self.data
-        if xxh3_64_intdigest(data) != self.checksum:
+        try:
+            data: bytes = self.data
+            is_intact = xxh3_64_intdigest(data) == self.checksum
+        except (TransientError, ConnectionStateError):
+            raise
+        except Exception as error:  # a damaged pickle raises what it likes
+            raise CorruptDataError(f"Record {self._p_oid.hex()} cannot be loaded: {error}") from error
+        if not is_intact:
             raise CorruptDataError(f"Record {self._p_oid.hex()} does not match its checksum")
         return data
 
@@ -76,7 +86,7 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def view(self, start: int, stop: int) -> memoryview:
         """Return the bytes [start, stop) of the blob, mapped and not copied."""
-        with self.blob.open("r" if self.blob._p_blob_uncommitted else "c") as file:
+        with self._open() as file:
             if os.fstat(file.fileno()).st_size < self.length:  # reading behind the end would be SIGBUS
                 raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} is shorter than {self.length} bytes")
             if start >= stop:
@@ -84,6 +94,17 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
             first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
             mapped = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
         return memoryview(mapped)[start - first :]
+
+    def _open(self) -> IO[bytes]:
+        """Open the blob's file through the storage, which survives that a ZEO client's cache is emptied."""
+        try:
+            try:
+                file: IO[bytes] = self.blob.open("c")
+            except BlobError:  # it is not committed yet
+                file = self.blob.open("r")
+        except (POSKeyError, FileNotFoundError) as error:
+            raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} has no file") from error
+        return file
 
     def blocks(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield [start, stop) block by block, each checked; raises CorruptDataError."""

@@ -6,6 +6,7 @@ DIR/Data.fs, blobs/ the object database         DIR/catalog.sqlite  the catalog,
 DIR/uploads/        bodies under way            DIR/admin-password  the generated password
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -22,6 +23,7 @@ FORMAT = 1
 
 _MARKER = "haywain.json"
 _LOCK = "haywain.lock"
+_MAY_BE_THERE = {_LOCK, _MARKER, f"{_MARKER}.new", "lost+found"}  # in a directory not yet ours
 
 
 class DataDirectory:
@@ -41,17 +43,19 @@ class DataDirectory:
         try:
             return self._open()
         except OSError as error:
-            raise DataDirectoryReadOnlyError(
-                f"The data directory {self.path} cannot be used: {error.strerror or error}; "
-                "give this user the right to write there, or name another with --data"
-            ) from error
+            self.close()
+            raise _explain(self.path, error) from error
+        except DataDirectoryError:
+            self.close()
+            raise
 
     def _open(self) -> bool:
         if self.path.exists() and not self.path.is_dir():
             raise DataDirectoryError(f"The data directory {self.path} is not a directory")
-        is_new = self._check_marker()
+        self._check_marker()
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        is_new = self._check_marker()  # another process may have made it meanwhile
         if is_new:
             marker = {"format": FORMAT, "version": haywain.__version__}
             write_durably(self.path / _MARKER, json.dumps(marker).encode())
@@ -67,14 +71,11 @@ class DataDirectory:
     def _check_marker(self) -> bool:
         marker = self.path / _MARKER
         if not marker.exists():
-            leftovers = {_LOCK, _MARKER + ".new"}
-            strangers = (
-                [p.name for p in self.path.iterdir() if p.name not in leftovers] if self.path.exists() else []
-            )
-            if strangers:
+            found = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+            if found - _MAY_BE_THERE:
                 raise DataDirectoryError(
-                    f"{self.path} is not a data directory of Haywain (it holds {sorted(strangers)[0]!r}); "
-                    "name an empty or a new directory with --data"
+                    f"{self.path} is not a data directory of Haywain (it holds "
+                    f"{min(found - _MAY_BE_THERE)!r}); name an empty or a new directory with --data"
                 )
             return True
         try:
@@ -101,7 +102,17 @@ class DataDirectory:
                 f"The data directory {self.path} is in use by {holder}; "
                 "stop it first, or use its address instead of the directory"
             ) from error
+        self._lock = lock
         lock.truncate(0)
         lock.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})\n")
         lock.flush()
-        self._lock = lock
+
+
+def _explain(path: Path, error: OSError) -> DataDirectoryError:
+    """Return what a person can do about an error of the operating system."""
+    reason = f"The data directory {path} cannot be used: {error.strerror or error}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return DataDirectoryReadOnlyError(
+            f"{reason}; give this user the right to write there, or name another with --data"
+        )
+    return DataDirectoryError(f"{reason}; make room there, or name another with --data")

@@ -1,11 +1,10 @@
 """A stream as a file: `scipy.io.wavfile.read`, `wave`, `pandas` and `zipfile` work on it with flat memory."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator
 from typing import Protocol
-
-from haywain.errors import InvalidError
 
 
 class ReadableBytes(Protocol):
@@ -39,12 +38,21 @@ class StreamReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position, also behind the end; raises InvalidError before the first byte."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        """Move to a position, also behind the end; raises OSError, as files do, before the first byte."""
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
+        base = bases[whence]
         if base + offset < 0:
-            raise InvalidError(f"There is no position {base + offset}")
+            raise OSError(errno.EINVAL, f"there is no position {base + offset}")
         self._position = base + offset
         return self._position
+
+    def readall(self) -> bytes:
+        """Return the bytes from the position to the end; the default reads and checks 8 KiB at a time."""
+        found = b"".join(self._stream.chunks(self._position, max(self._position, self._size)))
+        self._position += len(found)
+        return found
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # writable buffers
         """Fill the buffer as far as the bytes go; return how many were read."""

@@ -14,6 +14,7 @@ made every append in flight fail.
 import io
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from BTrees.LLBTree import LLBTree
@@ -21,7 +22,7 @@ from BTrees.LOBTree import LOBTree
 from persistent import Persistent
 
 from haywain import clock
-from haywain.errors import InvalidError
+from haywain.errors import CorruptDataError, InvalidError
 from haywain.store.chunk import RECORD_SIZE, BlobChunk, Record
 from haywain.store.reader import StreamReader
 from haywain.values import MIB, Offset
@@ -64,11 +65,20 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def pieces(self, low: int, high: int) -> Iterator[memoryview]:
         """Yield the bytes [low, high) of the stream that lie here, each piece checked."""
-        if self.chunk is not None:
-            yield from self.chunk.blocks(low - self.start, high - self.start)
-            return
-        for offset, record in self.records.items(self.records.maxKey(low), high - 1):
-            yield memoryview(record.checked())[max(low - offset, 0) : high - offset]
+        while low < high:
+            if self.chunk is not None:  # perhaps since the last piece
+                yield from self.chunk.blocks(low - self.start, high - self.start)
+                return
+            offset = self.records.maxKey(low)
+            record = self.records[offset]
+            try:
+                data = memoryview(record.checked())
+            except CorruptDataError as error:
+                raise CorruptDataError(f"{error}; it begins at offset {offset} of the stream") from error
+            if offset + len(data) <= low:
+                raise CorruptDataError(f"The stream lacks bytes from offset {low} on")
+            yield data[low - offset : high - offset]
+            low = offset + len(data)
             record._p_deactivate()
 
     def _note_time(self, now_s: float) -> None:
@@ -76,6 +86,30 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
         if not self.minutes or minute > self.minutes.maxKey():
             self.minutes[minute] = self.stop
         self.modified = now_s
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The bytes of a stream at one moment; a replace, an append or a seal does not disturb who reads it."""
+
+    generations: LOBTree
+    size: int
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
+        """Yield the bytes [start, stop); raises InvalidError for a negative offset."""
+        if start < 0 or (stop is not None and stop < 0):
+            raise InvalidError("An offset is 0 or more")
+        return self._chunks(start, self.size if stop is None else min(stop, self.size))
+
+    def _chunks(self, start: int, stop: int) -> Iterator[memoryview]:
+        # Step by key: an iterator of a BTree breaks where the tree changes under it.
+        while start < stop:
+            generation = self.generations[self.generations.maxKey(start)]
+            end = min(stop, generation.stop)
+            if end <= start:
+                raise CorruptDataError(f"The stream lacks bytes from offset {start} on")
+            yield from generation.pieces(start, end)
+            start = end
 
 
 class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -132,7 +166,10 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
                 raise InvalidError(f"A segment has 1 to {GENERATION_SIZE} bytes, {path.name} has not")
             link = path.with_name(f"{path.name}.{os.urandom(4).hex()}.link")
             os.link(path, link)
-            chunk = BlobChunk.consume(self._p_jar, link)
+            try:
+                chunk = BlobChunk.consume(self._p_jar, link)
+            finally:
+                link.unlink(missing_ok=True)
             generation = self._empty_generation()
             generation.fill(chunk, now_s)
             self._begin_generation(generation.stop)
@@ -168,13 +205,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
         Raises InvalidError for a negative offset, CorruptDataError where bytes do not match their checksum.
         """
-        start, stop = self._clip(start, stop)
-        if start >= stop:
-            return
-        for generation in self.generations.values(self.generations.maxKey(start), stop - 1):
-            low, high = max(start, generation.start), min(stop, generation.stop)
-            if low < high:
-                yield from generation.pieces(low, high)
+        return self._snapshot().chunks(start, stop)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Return the bytes [start, stop), or fewer where the stream ends."""
@@ -182,7 +213,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def open(self) -> io.BufferedReader:
         """Return a seekable, buffered file over the bytes as they are now."""
-        return io.BufferedReader(StreamReader(self), buffer_size=RECORD_SIZE)
+        return io.BufferedReader(StreamReader(self._snapshot()), buffer_size=RECORD_SIZE)
 
     def at_time(self, moment_s: float) -> Offset:
         """Return the offset of the first byte received in or after the minute of a moment."""
@@ -214,7 +245,5 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         generation = self.generations[start] = Generation(start)
         return generation
 
-    def _clip(self, start: int, stop: int | None) -> tuple[int, int]:
-        if start < 0 or (stop is not None and stop < 0):
-            raise InvalidError("An offset is 0 or more")
-        return start, self.size if stop is None else min(stop, self.size)
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self.generations, self.size)
