@@ -2,7 +2,19 @@
 
 from pyramid.config import Configurator
 
-_MODULES = ("page", "assets", "chrome", "home", "modules", "document", "data_stream")
+_MODULES = (
+    "page",
+    "assets",
+    "chrome",
+    "home",
+    "modules",
+    "document",
+    "data_stream",
+    "policies",
+    "quarantine",
+    "people",
+    "tokens",
+)
 
 
 def includeme(config: Configurator) -> None:
