@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from haywain.document import PortalRoot
-from haywain.errors import DataDirectoryError, HaywainError
+from haywain.errors import DataDirectoryError, HaywainError, InvalidError
 from haywain.ingestion.ledger import Ledger
 from haywain.ingestion.placement import finish_uploads
 from haywain.portal import Portal, Site
@@ -62,7 +62,10 @@ def _first_start(site: Site) -> str:
             connection.root()["portal"] = PortalRoot()
     given = site.settings.admin_password
     password = given or secrets.token_urlsafe(12)
-    made, _ = site.transact(lambda portal: _fill(portal, password), SYSTEM)
+    try:
+        made, _ = site.transact(lambda portal: _fill(portal, password), SYSTEM)
+    except InvalidError as error:
+        raise DataDirectoryError(f"Setting 'admin_password' cannot be used: {error}") from error
     return password if made and not given else ""
 
 

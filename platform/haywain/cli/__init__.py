@@ -51,5 +51,5 @@ def main(arguments: list[str] | None = None) -> Any:  # Any: never returns; clic
     try:
         return cli.main(arguments, prog_name="haywain")
     except HaywainError as error:
-        print(f"haywain: {error.detail}", file=sys.stderr)
+        print("haywain:", " ".join(error.detail.split()), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, H
 from pyramid.renderers import render
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid_retry import is_last_attempt
 from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
@@ -67,7 +68,7 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
 def _haywain_error(error: HaywainError, request: Request) -> Response:
     if error.status == 401 and wants_page(request):
         return _to_login(request)
-    if error.status >= 500:
+    if error.status >= 500 and is_last_attempt(request):
         _log.error("request %s: %s", request.request_id, error)
     response = problem(request, error.status, error.title, error.detail)
     response.headers.extend(headers_of(error))
