@@ -1,10 +1,11 @@
 """Tables of documents: which columns a kind has, and what stands in them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from haywain.document import Document
+from haywain.interfaces import IByteStream
 from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import href_of, name_of
 
@@ -60,6 +61,8 @@ def _name(document: Document, _name: str) -> Cell:
 
 
 def _size(document: Document, _name: str) -> Cell:
+    if not IByteStream.providedBy(document):
+        return Cell("size", "Size", "")
     return Cell("size", "Size", size_text(document.size), detail=count_text(document.size, "byte"))
 
 
@@ -82,6 +85,10 @@ def _property(document: Document, name: str) -> Cell:
     return Cell("text", name.replace("_", " ").capitalize(), text if len(text) <= 160 else f"{text[:160]}…")
 
 
+def _expires(document: Document, name: str) -> Cell:
+    return replace(_property(document, name), text=_property(document, name).text or "never")
+
+
 _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "reference": _name,
     "size": _size,
@@ -89,4 +96,5 @@ _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "created": _moment,
     "state": _state,
     "portal_type": _kind,
+    "expires": _expires,
 }

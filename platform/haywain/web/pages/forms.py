@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -102,8 +102,8 @@ def _control(name: str, info: FieldInfo) -> str:
 def _plain(annotation: Any) -> Any:  # Any: a type, as pydantic keeps it
     if get_origin(annotation) in (Union, UnionType):
         kinds = [one for one in get_args(annotation) if one is not NoneType]
-        return kinds[0] if len(kinds) == 1 else None
-    return annotation
+        annotation = kinds[0] if len(kinds) == 1 else None
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _max_length(info: FieldInfo) -> int:
