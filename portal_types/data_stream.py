@@ -20,7 +20,7 @@ class DataStreamProperties(Properties):
     content_type: str = Field(
         "application/octet-stream",
         max_length=255,
-        pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$",
+        pattern=r"^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+(; ?[A-Za-z0-9_.+-]+=[A-Za-z0-9_.+-]+)*$",
         description="Media type of the bytes.",
     )
 

@@ -1,18 +1,16 @@
 """Data Supply: who delivers data, from when to when."""
 
-from datetime import datetime
-
 from pydantic import Field, model_validator
 
-from haywain.document import Document, Properties
+from haywain.document import Document, Moment, Properties
 
 
 class DataSupplyProperties(Properties):
     """The terms of a supply."""
 
     source: str = Field("", max_length=255, description="Who or what sends.")
-    effective: datetime | None = Field(None, description="From when it holds.")
-    expiration: datetime | None = Field(None, description="Until when it holds.")
+    effective: Moment | None = Field(None, description="From when it holds.")
+    expiration: Moment | None = Field(None, description="Until when it holds.")
 
     @model_validator(mode="after")
     def _is_forward(self) -> "DataSupplyProperties":

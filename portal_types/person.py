@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import InvalidError
+from haywain.security.accounts import Logins
 from haywain.security.passwords import hash_password
 from haywain.security.user import ROLES, User
 
@@ -39,7 +40,7 @@ class Person(Document):
     icon = "person"
     state = "validated"
 
-    def __init__(self, password: str = "", **properties: Any) -> None:  # Any: the schema knows the types
+    def __init__(self, /, password: str = "", **properties: Any) -> None:  # Any: the schema knows the types
         """Take properties and a password, of which only the hash is kept; raises InvalidError."""
         if "password_hash" in properties:
             raise InvalidError("Give a password, not a hash")
@@ -67,16 +68,27 @@ class Person(Document):
         """Claim the login; raises DuplicateError if somebody has it."""
         root.claim("login", str(self.reference), self)
 
-    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
-        """Change properties; the login stays, a password is kept as its hash; raises InvalidError."""
+    def edit(self, /, **changes: Any) -> None:  # Any: the schema knows the types
+        """Change properties; the login stays, a password is kept as its hash; raises InvalidError.
+
+        A new password ends the person's browser sessions.
+        """
         if changes.get("reference", self.reference) != self.reference or "password_hash" in changes:
             raise InvalidError("A login stays what it is; make another person")
         password = changes.pop("password", None)
         super().edit(**(changes | ({"password_hash": hash_password(password)} if password else {})))
+        if password:
+            self._end_sessions()
 
     def set_password(self, password: str) -> None:
-        """Change the password; raises InvalidError if it is too short."""
+        """Change the password, which ends the person's sessions; raises InvalidError if it is too short."""
         super().edit(password_hash=hash_password(password))
+        self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        root = self.__parent__.__parent__ if self.__parent__ is not None else None
+        if root is not None:
+            Logins(root).end_all(str(self.reference))
 
     def user(self) -> User:
         """Return who acts when this person is logged in."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from zope.interface import implementer
 
 from haywain.document import Document, Properties
+from haywain.errors import InvalidError
 from haywain.interfaces import IByteStream
 from haywain.store.database import tid_of
 from haywain.store.stream import Stream
@@ -17,9 +18,7 @@ class QuarantineProperties(Properties):
 
     policy: str = Field(max_length=255, description="Id of the Ingestion Policy it was sent to.")
     reason: str = Field(max_length=10_000, description="Why it could not be delivered.")
-    tag: str = Field(
-        "", description="The tag as it was sent, up to 64 KiB; bytes that are no UTF-8 as \\udcXX."
-    )
+    tag: str = Field("", description="The tag, up to 64 KiB; what is no text in it as \\xXX.")
     headers: tuple[tuple[str, str], ...] = Field((), description="Headers that say how to read the body.")
     key: str = Field("", description="The Idempotency-Key; a replay keeps it.")
     scope: str = Field("", description="Whose key it is: the token or login that sent it.")
@@ -38,10 +37,12 @@ class Quarantine(Document):
     state = "quarantined"
 
     content_type = "application/octet-stream"
+    raw_tag: bytes | None = None
 
-    def __init__(self, body: bytes = b"", **properties: object) -> None:
-        """Keep the raw body of the request, still encoded as it came."""
+    def __init__(self, /, body: bytes = b"", raw_tag: bytes | None = None, **properties: object) -> None:
+        """Keep the raw body and the raw tag of the request, still encoded as they came."""
         super().__init__(**properties)
+        self.raw_tag = raw_tag
         self._stream = Stream()
         self._stream.append(body)
 
@@ -51,6 +52,13 @@ class Quarantine(Document):
         found = super().properties
         assert isinstance(found, QuarantineProperties)
         return found
+
+    def edit(self, /, **changes: object) -> None:
+        """Change what people say about it; what was sent stays as it was; raises InvalidError."""
+        fixed = sorted(set(changes) & set(QuarantineProperties.__annotations__))
+        if any(changes[name] != getattr(self.properties, name) for name in fixed):
+            raise InvalidError(f"{fixed[0]}: what was sent stays as it was")
+        super().edit(**changes)
 
     @property
     def size(self) -> int:

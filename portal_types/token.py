@@ -1,12 +1,11 @@
 """Token: a secret for a program, bound to scopes, shown once."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, field_validator
 
 from haywain import clock
-from haywain.document import Document, PortalRoot, Properties
+from haywain.document import Document, Moment, PortalRoot, Properties
 from haywain.errors import InvalidError
 from haywain.security.accounts import new_secret, token_hash
 from haywain.security.user import User, check_scopes
@@ -20,18 +19,13 @@ class TokenProperties(Properties):
 
     login: str = Field(min_length=1, max_length=64, description="The person whose rights it lends.")
     scopes: tuple[str, ...] = Field(description="read, write, activity, admin, ingest:POLICY or ingest:*.")
-    expires: datetime | None = Field(None, description="When it ends; never if empty.")
+    expires: Moment | None = Field(None, description="When it ends; never if empty.")
     secret_hash: str = Field("", exclude=True, description="SHA-256 of the secret; never shown.")
 
     @field_validator("scopes")
     @classmethod
     def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_scopes(value)
-
-    @field_validator("expires")
-    @classmethod
-    def _has_zone(cls, value: datetime | None) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 class Token(Document):
@@ -53,7 +47,7 @@ class Token(Document):
         assert isinstance(found, TokenProperties)
         return found
 
-    def __init__(self, **properties: Any) -> None:  # Any: the schema knows the types
+    def __init__(self, /, **properties: Any) -> None:  # Any: the schema knows the types
         """Take the properties and make a secret, which `shown_once` tells this once."""
         if "secret_hash" in properties:
             raise InvalidError("The secret of a token is made up, not given")
@@ -66,7 +60,7 @@ class Token(Document):
             raise InvalidError(f"There is no person with the login {self.properties.login!r}")
         root.claim("token", self.properties.secret_hash, self)
 
-    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
+    def edit(self, /, **changes: Any) -> None:  # Any: the schema knows the types
         """Change properties; owner and secret stay; raises InvalidError."""
         if "secret_hash" in changes or changes.get("login", self.properties.login) != self.properties.login:
             raise InvalidError("A token keeps its owner and its secret; make another one")

@@ -3,11 +3,20 @@
 import secrets
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, cast
 
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from ZODB.utils import u64
 
 from haywain import clock
@@ -18,18 +27,34 @@ NAME_LENGTH = 255
 """Most characters of a reference, a title or an id."""
 
 
+def _in_utc(value: datetime) -> datetime:
+    """Return a moment in UTC, which a time without a zone is taken to be in."""
+    try:
+        return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("the year is between 1 and 9999 in UTC") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""Type of a property that is a point in time: always in UTC, and of a class that the database may load."""
+
+
 class Properties(BaseModel):
     """What every document has; a kind adds its own fields.  Drives validation, JSON, forms and pages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    reference: str = Field("", max_length=NAME_LENGTH, description="The name by which people find it.")
+    reference: Annotated[str, StringConstraints(strip_whitespace=False)] = Field(  # it may be a tag
+        "", max_length=NAME_LENGTH, description="The name by which people find it."
+    )
     title: str = Field("", max_length=NAME_LENGTH, description="A line about it.")
     description: str = Field("", max_length=10_000, description="All there is to say about it.")
 
-    @field_validator("reference", "title")
+    @field_validator("reference", "title", mode="before")
     @classmethod
-    def _is_plain(cls, value: str) -> str:
+    def _is_plain(cls, value: Any) -> Any:  # Any: what was given; pydantic checks the type
+        if not isinstance(value, str):
+            return value
         value = unicodedata.normalize("NFC", value)
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
             raise ValueError("no control characters, please")
@@ -55,10 +80,11 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     edited: float = 0.0
     history: tuple[tuple[str, str, str, float], ...] = ()  # (transition, user, comment, seconds)
     categories: tuple[tuple[str, str], ...] = ()  # (name, path of the other document)
+    claims: tuple[str, ...] = ()  # unique keys in the root that it holds
     _values: dict[str, Any] = {}  # noqa: RUF012  # replaced as a whole, never changed in place
     __parent__: "Module | None" = None
 
-    def __init__(self, **properties: Any) -> None:  # Any: the schema knows the types
+    def __init__(self, /, **properties: Any) -> None:  # Any: the schema knows the types
         """Take the properties, checked by the schema; raises InvalidError."""
         self._set(properties)
         self.created = self.edited = clock.now_s()
@@ -107,7 +133,7 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         """When it or its content last changed, in seconds since 1970 UTC."""
         return self.edited
 
-    def edit(self, **changes: Any) -> None:  # Any: the schema knows the types
+    def edit(self, /, **changes: Any) -> None:  # Any: the schema knows the types
         """Change properties; raises InvalidError, and then nothing is changed."""
         self._set({**self._values, **changes})
         self.edited = clock.now_s()
@@ -132,6 +158,11 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     def linked(self, name: str) -> list[Path]:
         """Return the paths of the documents of a category."""
         return [Path(path) for category, path in self.categories if category == name]
+
+    def note(self, transition: str, user: str, comment: str = "") -> None:
+        """Add a line to the history."""
+        plain = "".join(c for c in comment[:1000] if unicodedata.category(c) not in ("Cc", "Cs"))
+        self.history = (*self.history, (transition, user, plain, clock.now_s()))
 
     def reindex(self) -> None:
         """Have the catalog's row of this document made anew when the transaction commits."""
@@ -171,7 +202,8 @@ def explain(error: ValidationError) -> str:
     ... except ValidationError as error: print(explain(error))
     reference: String should have at most 255 characters
     """
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors())
+    found = [f"{'.'.join(map(str, e['loc']))[:100] or 'value'}: {e['msg']}" for e in error.errors()]
+    return "; ".join(found[:10] + (["and more"] if len(found) > 10 else []))
 
 
 class Module(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -250,10 +282,13 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
         if holder is not None and holder is not document:
             raise DuplicateError(f"There is already a {holder.portal_type} with the {kind} {key!r}")
         self.unique[f"{kind}:{key}"] = document
+        document.claims = (*document.claims, f"{kind}:{key}")
 
-    def release(self, kind: str, key: str) -> None:
-        """Free a unique key."""
-        self.unique.pop(f"{kind}:{key}", None)
+    def release(self, document: Document) -> None:
+        """Free the unique keys of a document."""
+        for key in document.claims:
+            self.unique.pop(key, None)
+        document.claims = ()
 
 
 def new_id() -> str:
@@ -270,6 +305,8 @@ def check_id(id: str) -> str:
     >>> check_id("default")
     'default'
     """
+    if not isinstance(id, str):
+        raise InvalidError("An id is a text")
     plain = unicodedata.normalize("NFC", id)
     bad = any(unicodedata.category(c)[0] == "C" or c in "/\\" for c in plain)
     if bad or not 0 < len(plain) <= NAME_LENGTH or plain[0] in "_@." or plain in RESERVED_IDS:

@@ -4,19 +4,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from transaction import TransactionManager
 from transaction.interfaces import TransientError
-from ZODB.POSException import ConflictError, POSKeyError
+from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
 from haywain.catalog import Catalog, CatalogStore, Query
 from haywain.catalog.repair import reindex, repair
 from haywain.document import Document, PortalRoot
-from haywain.errors import NotFoundError, TemporaryError
+from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
 from haywain.security import SYSTEM, User, hidden_portal_types
 from haywain.settings import Settings
@@ -44,7 +45,7 @@ class Hits:
         for uid in self._uids:
             try:
                 document = self._portal.connection.get(p64(uid))
-            except POSKeyError:
+            except (POSKeyError, ReadConflictError):  # removed; made after the snapshot
                 continue
             if isinstance(document, Document):
                 yield document
@@ -79,23 +80,32 @@ class Portal:
         return cast(PortalRoot, self.connection.root()["portal"])
 
     # Any: the schema of the kind knows the types
-    def new(self, portal_type: str, id: str | None = None, **properties: Any) -> Document:
-        """Make a document in its module; raises UnknownNameError, InvalidError or DuplicateError."""
+    def new(self, portal_type: str, /, id: str | None = None, **properties: Any) -> Document:
+        """Make a document in its module; raises UnknownNameError, InvalidError or DuplicateError.
+
+        Then nothing is left of it.
+        """
         cls = self.site.registry.portal_type(portal_type)
         document = cls(**properties)
         document.owner = self.user.login
-        self.root.module(cls.module_id).add(document, id or document.preferred_id())
+        module = self.root.module(cls.module_id)
+        module.add(document, id or document.preferred_id())
         self.connection.add(document)
-        document.after_add(self.root)
+        try:
+            document.after_add(self.root)
+        except HaywainError:
+            module.remove(document)
+            raise
         document.reindex()
         return document
 
     def delete(self, document: Document) -> None:
-        """Remove a document and its row; its bytes go with the next pack."""
+        """Remove a document, its unique keys and its row; its bytes go with the next pack."""
         module = document.__parent__
         if module is None:
             raise NotFoundError(f"{document.path} is in no module")
         self.catalog_index.removed(document)
+        self.root.release(document)
         module.remove(document)
 
     def __getitem__(self, path: str) -> Document:
@@ -108,6 +118,7 @@ class Portal:
 
     def catalog(
         self,
+        /,
         *,
         text: str = "",
         sort_on: str | tuple[str, ...] = "-modified",
@@ -163,15 +174,21 @@ class Site:
         self.locks = NamedLocks()
         self.stopping = threading.Event()
         try:
-            path = self.directory.path
-            self.registry: Registry = load_registry(path)
-            self.uploads = Uploads(path / "uploads")
-            self.storage = open_storage(settings.database or f"file:{path}", path / "blob-cache")
-            self.database = Database(self.storage, pool_size=settings.threads + 16)
-            self.catalog_store = CatalogStore(path / "catalog.sqlite")
-        except BaseException:
-            self.directory.close()
-            raise
+            with ExitStack() as opened:
+                opened.callback(self.directory.close)
+                self._open(opened)
+                opened.pop_all()
+        except OSError as error:
+            raise DataDirectoryError(f"The data directory {self.path} cannot be used: {error}") from error
+
+    def _open(self, opened: ExitStack) -> None:
+        path, settings = self.path, self.settings
+        self.registry: Registry = load_registry(path)
+        self.uploads = Uploads(path / "uploads")
+        self.storage = open_storage(settings.database or f"file:{path}", path / "blob-cache")
+        opened.callback(self.storage.close)
+        self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
+        self.catalog_store = CatalogStore(path / "catalog.sqlite")
 
     @property
     def path(self) -> FilePath:

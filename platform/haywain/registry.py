@@ -6,14 +6,15 @@ A kind is one file with one public class.  Nothing lists them: adding the file a
 import importlib
 import pkgutil
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from haywain.document import Document
+from haywain.document import Document, Properties
 from haywain.errors import RegistryError, UnknownNameError
 from haywain.interfaces import IngestionRule
+from haywain.workflow import WORKFLOWS
 
 T = TypeVar("T")
 
@@ -27,6 +28,11 @@ class Registry:
     portal_types: dict[str, type[Document]] = field(default_factory=dict)
     ingestion_policies: dict[str, IngestionRule] = field(default_factory=dict)
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """The Python modules of the Portal Types: the database loads their classes, also other packages'."""
+        return frozenset(cls.__module__ for cls in self.portal_types.values())
+
     def portal_type(self, name: str) -> type[Document]:
         """Return the class of a Portal Type; raises UnknownNameError."""
         return _named("Portal Type", name, self.portal_types)
@@ -39,13 +45,13 @@ class Registry:
 def load_registry(instance: Path | None = None) -> Registry:
     """Return all kinds; `instance` may hold folders of its own beside ours.
 
-    Raises RegistryError if two kinds have one name (naming both files) or a file has no public class.
+    Raises RegistryError, which names the file, or both where two kinds have one name.
     """
     portal_types = _by_name("portal_types", "portal_type", instance)
     rules = _by_name("ingestion_policies", "name", instance)
     return Registry(
         portal_types={name: _checked(cls) for name, cls in portal_types.items()},
-        ingestion_policies={name: cls() for name, cls in rules.items()},
+        ingestion_policies={name: _rule(cls) for name, cls in rules.items()},
     )
 
 
@@ -68,13 +74,32 @@ def _classes(folder: str, instance: Path | None) -> list[type]:
         _refuse_shadows(package, own)
         package.__path__.append(str(own))
     modules = [
-        importlib.import_module(f"{package.__name__}.{info.name}")
+        _imported(f"{package.__name__}.{info.name}")
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name)
         if not info.name.startswith("_")
     ]
     return [_public_class(module) for module in modules] + [
-        point.load() for point in entry_points(group=f"haywain.{folder}")
+        _loaded(point) for point in entry_points(group=f"haywain.{folder}")
     ]
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # what a content file may raise is not ours to know
+        raise RegistryError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _loaded(point: EntryPoint) -> type:
+    try:
+        found = point.load()
+    except Exception as error:  # as above
+        raise RegistryError(
+            f"The entry point {point.name} = {point.value} cannot be loaded: {error}"
+        ) from error
+    if not isinstance(found, type):
+        raise RegistryError(f"The entry point {point.name} = {point.value} is no class")
+    return found
 
 
 def _refuse_shadows(package: ModuleType, own: Path) -> None:
@@ -105,7 +130,19 @@ def _public_class(module: ModuleType) -> type:
 def _checked(cls: type) -> type[Document]:
     if not issubclass(cls, Document) or not cls.module_id:
         raise RegistryError(f"{_file(cls)}: {cls.__name__} must be a Document with a module_id")
+    if cls.workflow_name not in WORKFLOWS:
+        raise RegistryError(f"{_file(cls)}: there is no workflow {cls.workflow_name!r}")
+    schema: object = cls.schema
+    if not (isinstance(schema, type) and issubclass(schema, Properties)):
+        raise RegistryError(f"{_file(cls)}: the schema of {cls.__name__} must derive from Properties")
     return cls
+
+
+def _rule(cls: type) -> IngestionRule:
+    if not all(callable(getattr(cls, name, None)) for name in ("route", "deliver")):
+        raise RegistryError(f"{_file(cls)}: {cls.__name__} must have the methods route and deliver")
+    rule: IngestionRule = cls()
+    return rule
 
 
 def _file(cls: type) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import NewType
+from urllib.parse import quote
 
 Offset = NewType("Offset", int)
 """A position in a stream, in bytes."""
@@ -34,10 +35,10 @@ class Receipt:
     tid: Tid = Tid("")
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return the receipt as the HTTP headers of the answer."""
+        """Return the receipt as the HTTP headers of the answer; the path as it stands in a URL."""
         return [
             ("Ingest-Status", self.status),
-            ("Ingest-Stream", self.path),
+            ("Ingest-Stream", quote(self.path)),
             ("Ingest-Offset", str(self.offset)),
             ("Ingest-Length", str(self.length)),
             ("Ingest-Tid", self.tid),

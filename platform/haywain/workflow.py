@@ -43,7 +43,7 @@ class Workflow:
                 f"{document.path} is {document.state}; {name} leaves {', '.join(sorted(found.sources))}"
             )
         document.state = found.target
-        document.history = (*document.history, (name, user, comment[:1000], clock.now_s()))
+        document.note(name, user, comment)
         document.edited = clock.now_s()
         document.reindex()
 
@@ -77,10 +77,7 @@ WORKFLOWS = {
         Workflow(
             "quarantine",
             "quarantined",
-            (
-                Transition("replayed", "Replayed", _from("quarantined"), "replayed"),
-                Transition("discard", "Discard", _from("quarantined"), "discarded"),
-            ),
+            (Transition("discard", "Discard", _from("quarantined"), "discarded"),),
         ),
         Workflow(
             "account",

@@ -12,7 +12,8 @@ first while holding the second, so there is no cycle:
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,14 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from transaction.interfaces import TransientError
 from ZODB.utils import u64
 
 from haywain.catalog.query import Query, encode_cursor, text_condition
 from haywain.catalog.schema import TEXT, VERSION, applied, documents, metadata, pending, row_of, temporary
 from haywain.document import Document
-from haywain.errors import TemporaryError
+from haywain.errors import DataDirectoryError, TemporaryError
 from haywain.store.database import PortalConnection
 
 HEADER = "catalog"
@@ -59,7 +60,22 @@ class CatalogStore:
     """The SQL database of a process: SQLite in WAL mode, in the data directory."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it; one of another version is emptied, and `is_new` says that a reindex is due."""
+        """Open or create it; one of another version, or damaged, is emptied: `is_new` asks for a reindex.
+
+        Raises DataDirectoryError if the file cannot be used.
+        """
+        try:
+            self._open(path)
+        except OperationalError as error:
+            raise DataDirectoryError(f"The catalog {path} cannot be opened: {error.orig}") from error
+        except DatabaseError as error:
+            _log.warning("the catalog %s is damaged (%s); it is made anew", path, error.orig)
+            self.engine.dispose()
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
         self.engine = _engine(path)
         with self.engine.connect() as connection:
             found = connection.exec_driver_sql("pragma user_version").scalar()
@@ -138,6 +154,8 @@ class Catalog:
 
         The header is read at Connection.tpc_begin, so this cannot wait for our own tpc_begin.
         """
+        if self._transaction is not transaction:  # a rollback to before the first change has let us go
+            return
         self._token = os.urandom(8)
         self._rows = [row_of(document) for document, gone in self._documents.values() if not gone]
         transaction.setExtendedInfo(HEADER, (self._token, sorted(self._documents)))
@@ -212,7 +230,7 @@ class Catalog:
         """Nothing to do: the rows are written in the vote."""
 
     def tpc_vote(self, transaction: Any) -> None:
-        """Write the rows; raises CatalogBusyError if the write lock cannot be had."""
+        """Write the rows; raises CatalogBusyError without the lock, TemporaryError on a full disk."""
         if self._token is None:  # hooks are gone once one has raised; a second commit must not pass
             raise RuntimeError("the rows of this transaction were never made; abort it")
         self._sql = self._store.engine.connect()
@@ -221,7 +239,10 @@ class Catalog:
         except OperationalError as error:
             raise CatalogBusyError(f"The catalog is busy: {error.orig}") from error
         gone = [uid for uid, (_, is_gone) in self._documents.items() if is_gone]
-        write(self._sql, self._token, self._rows, gone)
+        try:
+            write(self._sql, self._token, self._rows, gone)
+        except OperationalError as error:
+            raise TemporaryError(f"The catalog cannot be written: {error.orig}", 10) from error
 
     def tpc_finish(self, transaction: Any) -> None:
         """Commit the rows.  ZODB has committed already, so nothing here may raise: a 5xx would lie."""
@@ -230,7 +251,7 @@ class Catalog:
                 tid = u64(self._connection.last_tid)
                 self._sql.execute(update(applied).where(applied.c.token == self._token).values(tid=tid))
                 self._sql.exec_driver_sql("commit")
-        except SQLAlchemyError:
+        except Exception:  # whatever it is, the transaction is stored
             _log.exception("the catalog missed a transaction; the next repair adds it")
         self._reset()
 
@@ -247,9 +268,10 @@ class Catalog:
         return _Savepoint(self, dict(self._documents))
 
     def _reset(self) -> None:
-        if self._sql is not None:
-            self._sql.invalidate() if self._sql.connection.dbapi_connection is None else self._sql.close()
-            self._sql = None
+        sql, self._sql = self._sql, None
+        if sql is not None:
+            with suppress(SQLAlchemyError):  # its lock goes with it
+                sql.close()
         self._transaction, self._token = None, None
         self._documents, self._rows = {}, []
 
@@ -268,6 +290,18 @@ class _Savepoint:
 def begin(sql: Connection) -> None:
     """Take SQLite's write lock; raises OperationalError if it cannot be had in time."""
     sql.exec_driver_sql("begin immediate")
+
+
+@contextmanager
+def writing(sql: Connection) -> Iterator[None]:
+    """Hold SQLite's write lock for the block, and keep what it wrote: all of it or, on an error, nothing."""
+    begin(sql)
+    try:
+        yield
+    except BaseException:
+        sql.exec_driver_sql("rollback")
+        raise
+    sql.exec_driver_sql("commit")
 
 
 def write(
@@ -300,4 +334,4 @@ def write_text(sql: Connection, table: str, row: dict[str, Any]) -> None:
     sql.execute(text(statement), values)
 
 
-__all__ = ["Catalog", "CatalogBusyError", "CatalogStore", "begin", "write", "write_row"]
+__all__ = ["Catalog", "CatalogBusyError", "CatalogStore", "write", "write_row", "writing"]

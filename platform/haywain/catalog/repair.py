@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, text
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
-from haywain.catalog.index import HEADER, CatalogStore, begin, write, write_row
+from haywain.catalog.index import HEADER, CatalogStore, write, write_row, writing
 from haywain.catalog.schema import applied, documents, row_of, watermark
 from haywain.document import Document, PortalRoot
 from haywain.store.database import Database, PortalConnection
@@ -49,29 +50,20 @@ def _announced(database: Database, start: int) -> tuple[list[tuple[int, bytes, l
 
 
 def _reindex(sql: Connection, database: Database, tid: int, token: bytes, uids: list[int]) -> bool:
-    begin(sql)
-    connection = None
-    try:
+    with writing(sql), _snapshot(database) as connection:
         if sql.execute(select(applied.c.txn).where(applied.c.token == token)).first():
             return False
-        connection = _snapshot(database)
-        rows, gone = [], []
-        for uid in uids:
-            row = _row(connection, uid)
-            rows.append(row) if row else gone.append(uid)
-        write(sql, token, rows, gone, tid)
+        found = {uid: _row(connection, uid) for uid in uids}
+        gone = [uid for uid, row in found.items() if row is None]
+        write(sql, token, [row for row in found.values() if row is not None], gone, tid)
         return True
-    finally:
-        sql.exec_driver_sql("commit")
-        _release(connection)
 
 
 def _move_watermark(sql: Connection, tid: int) -> None:
-    begin(sql)
-    sql.execute(delete(watermark))
-    sql.execute(insert(watermark).values(tid=tid))
-    sql.execute(delete(applied).where(applied.c.tid <= tid, applied.c.tid > 0))
-    sql.exec_driver_sql("commit")
+    with writing(sql):
+        sql.execute(delete(watermark))
+        sql.execute(insert(watermark).values(tid=tid))
+        sql.execute(delete(applied).where(applied.c.tid <= tid, applied.c.tid > 0))
 
 
 def reindex(
@@ -80,46 +72,38 @@ def reindex(
     """Build the rows of all documents anew, beside running writers; return how many there are.
 
     Batch by batch, with SQLite's write lock held while a batch's rows are made, so that no writer's newer
-    row is lost.  `progress` is called with the number of rows so far.
+    row is lost.  `progress` is called with the number of rows so far.  What was committed before the start
+    needs no repair afterwards.
     """
     done, uids = 0, set[int]()
+    start = u64(database.storage.lastTransaction())
     with store.engine.connect() as sql:
         for batch in _batches(database):
-            begin(sql)
-            connection = _snapshot(database)
-            try:
+            with writing(sql), _snapshot(database) as connection:
                 rows = [row for uid in batch if (row := _row(connection, uid))]
                 for row in rows:
                     write_row(sql, row)
-            finally:
-                sql.exec_driver_sql("commit")
-                _release(connection)
             uids.update(row["uid"] for row in rows)
             done += len(rows)
             progress(done)
         _drop_strangers(sql, database, uids)
+        _move_watermark(sql, start)
     store.is_complete()
     return done
 
 
 def _drop_strangers(sql: Connection, database: Database, kept: set[int]) -> None:
     """Remove rows of documents that are gone; one made meanwhile has a row and stays."""
-    begin(sql)
-    connection = _snapshot(database)
-    try:
+    with writing(sql), _snapshot(database) as connection:
         strangers = [row[0] for row in sql.execute(select(documents.c.uid)) if row[0] not in kept]
         for uid in strangers:
             if _row(connection, uid) is None:
                 sql.execute(delete(documents).where(documents.c.uid == uid))
                 sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
-    finally:
-        sql.exec_driver_sql("commit")
-        _release(connection)
 
 
 def _batches(database: Database) -> Iterator[list[int]]:
-    connection = _snapshot(database)
-    try:
+    with _snapshot(database) as connection:
         root: PortalRoot | None = connection.root().get("portal")
         batch: list[int] = []
         for module in root or ():
@@ -130,18 +114,15 @@ def _batches(database: Database) -> Iterator[list[int]]:
                     batch = []
         if batch:
             yield batch
-    finally:
-        _release(connection)
 
 
-def _snapshot(database: Database) -> PortalConnection:
+@contextmanager
+def _snapshot(database: Database) -> Iterator[PortalConnection]:
     connection = database.connect()
     connection.transaction_manager.begin()
-    return connection
-
-
-def _release(connection: PortalConnection | None) -> None:
-    if connection is not None:
+    try:
+        yield connection
+    finally:
         connection.transaction_manager.abort()
         connection.close()
 

@@ -1,12 +1,13 @@
 """Tables of the catalog and the row of a document."""
 
+import unicodedata
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
 from haywain.document import Document
 
-VERSION = 1
+VERSION = 2
 """Changes with the tables; another version on disk is rebuilt from the documents."""
 
 metadata = MetaData()
@@ -29,7 +30,7 @@ KEYWORDS = ("path", "module", "id", "portal_type", "reference", "title", "state"
 """Columns that are searched by value, list or `%` pattern, without regard to case."""
 
 FOLDED = {"reference": "reference_key", "title": "title_key"}
-"""Columns of any script: searched and sorted by their casefolded copy."""
+"""Columns searched and sorted by a copy that went through `fold`; the full text needs them as they are."""
 
 NUMBERS = ("size",)
 DATES = ("created", "modified")
@@ -60,23 +61,32 @@ TEXT = "create virtual table if not exists {name} using fts5(reference, title, d
 """Full text by words, of the rows in `documents` (or `pending`) with that rowid."""
 
 
+def fold(text: str) -> str:
+    """Return a text of any script as it is compared: without regard to case, and composed.
+
+    >>> fold("STRASSE") == fold("straße")
+    True
+    """
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 def row_of(document: Document) -> dict[str, Any]:  # Any: an SQL row
     """Return the catalog's row of a document."""
     properties = document.properties
     reference, title = properties.reference, properties.title
     return {
         "uid": document.uid,
-        "path": document.path,
+        "path": fold(document.path),
         "module": document.module_id,
-        "id": document.id,
+        "id": fold(document.id),
         "portal_type": document.portal_type,
         "reference": reference,
         "title": title,
-        "reference_key": reference.casefold(),
-        "title_key": title.casefold(),
+        "reference_key": fold(reference),
+        "title_key": fold(title),
         "description": properties.description,
         "state": document.state,
-        "owner": document.owner,
+        "owner": fold(document.owner),
         "content_type": str(getattr(document, "content_type", "")),
         "size": document.size,
         "created": document.created,

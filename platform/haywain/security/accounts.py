@@ -9,7 +9,7 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.errors import UnauthorizedError
-from haywain.security.passwords import is_remembered, verify_password
+from haywain.security.passwords import TOKEN_PREFIX, is_remembered, verify_password
 from haywain.security.user import User
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def token_hash(secret: str) -> str:
 
 def new_secret() -> str:
     """Return the secret of a new token: `hw_` and 256 random bits."""
-    return f"hw_{secrets.token_urlsafe(32)}"
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
 class Login(Persistent):  # type: ignore[misc]  # persistent has no types

@@ -14,6 +14,12 @@ from haywain.errors import InvalidError
 LEAST_LENGTH = 8
 """Fewest characters of a password."""
 
+MOST_LENGTH = 1024
+"""Most characters of a password."""
+
+TOKEN_PREFIX = "hw_"  # noqa: S105  # by which a token is told from a password
+"""What the secret of each token begins with."""
+
 _REMEMBERED = 1000
 _hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
 _key = os.urandom(32)  # of this process: what is remembered is worth nothing outside
@@ -28,11 +34,17 @@ def _dummy() -> str:
     return _hasher.hash("no one has this password")
 
 
-def hash_password(password: str) -> str:
+def hash_password(password: object) -> str:
     """Return the argon2id hash of a password; raises InvalidError if it is too short or too long."""
-    if not LEAST_LENGTH <= len(password) <= 1024:
-        raise InvalidError(f"A password has {LEAST_LENGTH} to 1024 characters")
-    return _hasher.hash(password)
+    if not isinstance(password, str) or not LEAST_LENGTH <= len(password) <= MOST_LENGTH:
+        raise InvalidError(f"A password has {LEAST_LENGTH} to {MOST_LENGTH} characters")
+    if password.startswith(TOKEN_PREFIX):
+        raise InvalidError(f"A password does not begin with {TOKEN_PREFIX}, as tokens do")
+    try:
+        with _slots:
+            return _hasher.hash(password)
+    except UnicodeEncodeError:
+        raise InvalidError("A password is a text, without half characters") from None
 
 
 def is_remembered(stored: str, password: str) -> bool:
@@ -46,8 +58,8 @@ def verify_password(stored: str, password: str) -> bool:
         return True
     try:
         with _slots:
-            _hasher.verify(stored or _dummy(), password)
-    except (VerificationError, InvalidHashError):
+            _hasher.verify(stored or _dummy(), password[: MOST_LENGTH + 1])
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
     if not stored:
         return False
@@ -59,4 +71,6 @@ def verify_password(stored: str, password: str) -> bool:
 
 
 def _digest(stored: str, password: str) -> bytes:
-    return hmac.new(_key, f"{stored}\0{password}".encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+    return hmac.new(
+        _key, f"{stored}\0{password[: MOST_LENGTH + 1]}".encode("utf-8", "surrogatepass"), hashlib.sha256
+    ).digest()

@@ -1,5 +1,6 @@
 """Slow down who guesses passwords: after some failures a name and an address must wait."""
 
+import math
 import threading
 
 from haywain import clock
@@ -25,7 +26,7 @@ class Throttle:
             for key in keys:
                 recent = [t for t in self._failures.get(key, []) if t > now - WINDOW_S]
                 if len(recent) >= FREE_TRIES:
-                    wait = int(min(2 ** (len(recent) - FREE_TRIES), 60) - (now - recent[-1])) + 1
+                    wait = math.ceil(recent[-1] + min(2 ** (len(recent) - FREE_TRIES), 60) - now)
                     if wait > 0:
                         raise ThrottledError(f"Too many failed logins; try again in {wait} seconds", wait)
 

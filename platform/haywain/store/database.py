@@ -35,6 +35,9 @@ ALLOWED_MODULES = re.compile(
 _ALLOWED_NAMES = {
     ("copyreg", "_reconstructor"),
     ("builtins", "object"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
+    ("datetime", "timezone"),
     ("builtins", "set"),
     ("builtins", "frozenset"),
 }
@@ -119,14 +122,20 @@ class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
 
         self._storage.tpc_finish = note_tid
 
+    def _tpc_cleanup(self) -> None:
+        """Let go of what was added: after a conflict ZODB would keep it, and the files of its blobs."""
+        super()._tpc_cleanup()
+        self._added_during_commit = None
+
 
 class Database(DB):  # type: ignore[misc]  # ZODB has no types
     """The object database; `connect()` gives a connection for one thread and request."""
 
     klass = PortalConnection
 
-    def __init__(self, storage: Any, pool_size: int = 80) -> None:
-        """Wrap an open storage."""
+    def __init__(self, storage: Any, pool_size: int = 80, modules: frozenset[str] = frozenset()) -> None:
+        """Wrap an open storage; `modules` are those of other packages whose classes may be loaded too."""
+        self._modules = modules
         super().__init__(storage, pool_size=pool_size, large_record_size=8 << 20)
 
     def connect(self, manager: TransactionManager | None = None) -> PortalConnection:
@@ -146,7 +155,7 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
         """
         if (modulename, globalname) in _ALLOWED_NAMES:
             return super().classFactory(connection, modulename, globalname)
-        if ALLOWED_MODULES.fullmatch(modulename):
+        if ALLOWED_MODULES.fullmatch(modulename) or modulename in self._modules:
             found = super().classFactory(connection, modulename, globalname)
             if isinstance(found, type) and (issubclass(found, Persistent) or found.__module__ == modulename):
                 return found
