@@ -7,8 +7,13 @@ What may succeed later raises TemporaryError: 503, the one status that all agent
 import logging
 import mimetypes
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
+
+from transaction.interfaces import TransientError
+from ZODB.POSException import POSError
 
 from haywain import clock
 from haywain.catalog import Query
@@ -110,10 +115,7 @@ def replay(site: Site, path: str, user: User) -> Receipt:
         delivery = _decoded(site, _request_of(kept, user))
         receipt = _store(portal, delivery, scope=kept.properties.scope)
         kept.state = "replayed"
-        kept.history = (
-            *kept.history,
-            ("replayed", user.login, f"{receipt.path} at {receipt.offset}", clock.now_s()),
-        )
+        kept.note("replayed", user.login, f"{receipt.path} at {receipt.offset}")
         kept.link("aggregate", portal[receipt.path])
         kept.reindex()
         return receipt
@@ -161,7 +163,7 @@ def _policy(portal: Portal, id: str) -> Document:
     except KeyError:
         raise NotFoundError(f"There is no Ingestion Policy {id[:100]!r}") from None
     require(portal.user, "ingest", policy=id)
-    if policy.state == "invalidated":
+    if policy.state in ("invalidated", "deleted"):
         raise NotFoundError(f"The Ingestion Policy {id!r} is switched off")
     return policy
 
@@ -186,21 +188,28 @@ def _store(portal: Portal, delivery: _Delivery, scope: str | None = None) -> Rec
 
 def _append(rule: IngestionRule, delivery: _Delivery, sink: Document, body: bytes) -> Receipt:
     offset = sink.size
-    try:
+    with _blamed_on(rule):
         rule.deliver(Chunk(delivery.tag, body, delivery.request.content_type), sink)
-    except (ValueError, TypeError, LookupError, ArithmeticError, HaywainError) as error:
-        if isinstance(error, TemporaryError):
-            raise
-        raise DeliveryError(f"The policy {rule.name!r} raised {type(error).__name__}: {error}") from error
     return Receipt("stored", sink.path, Offset(offset), sink.size - offset)
+
+
+@contextmanager
+def _blamed_on(rule: IngestionRule) -> Iterator[None]:
+    """Raise DeliveryError for what a policy raises, which it would raise again; but not for trouble below."""
+    try:
+        yield
+    except (TemporaryError, TransientError, POSError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a policy may raise whatever it likes
+        raise DeliveryError(f"The policy {rule.name!r} raised {type(error).__name__}: {error}") from error
 
 
 def _store_rest(portal: Portal, delivery: _Delivery, known: LedgerEntry, key: bytes) -> Receipt:
     """Append what a chunk gained since it was stored; only where that leaves no gap and cuts no record."""
     ends_line = delivery.body[known.body_length - 1 : known.body_length] == b"\n"
     if known.status == "stored" and ends_line and known.is_prefix_of(delivery.body):
-        sink = portal[known.path]
-        if sink.size == known.offset + known.length:
+        sink = _kept_sink(portal, known)
+        if sink is not None and sink.size == known.offset + known.length:
             policy = _policy(portal, delivery.request.policy)
             rule = portal.site.registry.rule(cast(Any, policy).rule)  # Any: an IngestionPolicy
             rest = _append(rule, delivery, sink, delivery.body[known.body_length :])
@@ -211,8 +220,16 @@ def _store_rest(portal: Portal, delivery: _Delivery, known: LedgerEntry, key: by
     raise DeliveryError("The Idempotency-Key was used for other bytes")
 
 
+def _kept_sink(portal: Portal, known: LedgerEntry) -> Document | None:
+    try:
+        return portal[known.path]
+    except NotFoundError:
+        return None
+
+
 def _route(rule: IngestionRule, tag: str) -> Route:
-    route = rule.route(tag)
+    with _blamed_on(rule):
+        route = rule.route(tag)
     if route is None:
         raise DeliveryError(f"The policy {rule.name!r} knows no way for this tag")
     return route
@@ -230,7 +247,7 @@ def _sink(portal: Portal, route: Route) -> Document:
     product = _unique(portal, "Data Product", "product", route.product)
     supply = _unique(portal, "Data Supply", "supply", route.supply)
     supply.link("resource", product)
-    guessed = _types.guess_type(route.sink)[0]
+    guessed = _types.guess_type(f"./{route.sink}")[0]  # else `data:` and `http:` are taken for URLs
     sink = portal.new(
         route.portal_type,
         reference=route.sink,
@@ -273,7 +290,8 @@ def _quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
         body=body,
         reference=tag[:255].strip(),
         policy=request.policy,
-        reason=reason,
+        reason=printable_tag(reason.encode("utf-8", "surrogatepass"))[:10_000],
+        raw_tag=request.tag and request.tag[: 1 << 16],
         tag=tag,
         headers=_kept_headers(request),
         key=request.key[:KEY_BYTES],
@@ -307,7 +325,7 @@ def _request_of(kept: Any, user: User) -> Request:  # Any: a Quarantine, which t
     headers = dict(kept.properties.headers)
     return Request(
         policy=kept.properties.policy,
-        tag=kept.properties.tag.encode(),
+        tag=kept.raw_tag,
         body=kept.read(),
         user=user,
         content_type=headers.get("Content-Type", ""),

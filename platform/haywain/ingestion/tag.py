@@ -34,6 +34,6 @@ def parse_tag(raw: bytes | None) -> str:
 
 
 def printable_tag(raw: bytes | None) -> str:
-    """Return any tag as text that can be shown and kept, at most 64 KiB of it."""
+    """Return any tag, or other text, as one that can be shown and kept, at most 64 KiB of it."""
     text = (raw or b"")[: 1 << 16].decode("utf-8", "backslashreplace")
     return "".join(c if unicodedata.category(c) not in _FORBIDDEN else f"\\x{ord(c):02x}" for c in text)

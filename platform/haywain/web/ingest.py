@@ -9,12 +9,17 @@ import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
-from ZODB.POSException import POSError
-
-from haywain.errors import HaywainError, MethodError, TemporaryError, ThrottledError, UnauthorizedError
+from haywain.errors import (
+    ForbiddenError,
+    HaywainError,
+    MethodError,
+    TemporaryError,
+    ThrottledError,
+    UnauthorizedError,
+)
 from haywain.ingestion import Request, deliver
+from haywain.ingestion.decoding import percent_decode
 from haywain.portal import Site
 from haywain.security import User
 from haywain.values import Receipt
@@ -42,13 +47,13 @@ class IngestApplication:
         try:
             receipt = self._ingest(environ, found[1].encode("latin-1").decode("utf-8", "replace"))
         except ThrottledError as error:  # agents throw away what is answered by 429
-            return _refuse(TemporaryError(error.detail, error.retry_after_s), environ, start_response)
+            return refuse(TemporaryError(error.detail, error.retry_after_s), environ, start_response)
         except HaywainError as error:
-            return _refuse(error, environ, start_response)
-        except (OSError, POSError) as error:
-            _log.exception("storage trouble")
+            return refuse(error, environ, start_response)
+        except Exception as error:  # a fault of ours costs the sender nothing: 503 is what it tries again
+            _log.exception("trouble")
             trouble = TemporaryError(f"The storage has trouble: {type(error).__name__}", 10)
-            return _refuse(trouble, environ, start_response)
+            return refuse(trouble, environ, start_response)
         return _accept(receipt, start_response)
 
     def _ingest(self, environ: dict[str, Any], policy: str) -> Receipt:
@@ -60,12 +65,12 @@ class IngestApplication:
             self._site,
             Request(
                 policy=policy,
-                tag=unquote_to_bytes(query["reference"].replace("+", " ")) if "reference" in query else None,
+                tag=percent_decode(query["reference"]) if "reference" in query else None,
                 body=environ["wsgi.input"].read(),
                 content_type=environ.get("CONTENT_TYPE", ""),
                 content_encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
                 key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
-                query_chunk=query["data_chunk"].encode("latin-1") if "data_chunk" in query else None,
+                query_chunk=query.get("data_chunk"),
                 user=user,
                 agent=environ.get("HTTP_USER_AGENT", ""),
             ),
@@ -75,28 +80,30 @@ class IngestApplication:
         header = environ.get("HTTP_AUTHORIZATION", "")
         if not header:
             raise UnauthorizedError("Send Basic credentials or a token")
+        if environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
+            raise ForbiddenError("A browser sent this for another site, with the credentials that it keeps")
         with self._site.open() as portal:
             return user_of_header(portal.root, header, environ.get("REMOTE_ADDR", ""))
 
 
-def _query(text: str) -> dict[str, str]:
+def _query(text: str) -> dict[str, bytes]:
     """Return the first value of each parameter, still percent-encoded: a tag may be no text at all."""
-    found: dict[str, str] = {}
+    found: dict[str, bytes] = {}
     for part in text.split("&"):
         name, _, value = part.partition("=")
-        found.setdefault(name, value)
+        found.setdefault(name, value.encode("latin-1"))
     return found
 
 
 def _accept(receipt: Receipt, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    headers = [(name, value.encode().decode("latin-1")) for name, value in receipt.headers()]
-    start_response("200 OK", [*headers, ("Content-Length", "0")])
+    start_response("200 OK", [*receipt.headers(), ("Content-Length", "0")])
     return [b""]
 
 
-def _refuse(
+def refuse(
     error: HaywainError, environ: dict[str, Any], start_response: Callable[..., Any]
 ) -> Iterable[bytes]:
+    """Answer an error as problem+json."""
     request_id = str(environ.get("haywain.request_id", "")) or new_request_id()
     if error.status >= 500:
         _log.error("request %s: %s", request_id, error)
