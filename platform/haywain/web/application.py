@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from pyramid.config import Configurator
 from pyramid.request import Request
 from transaction import TransactionManager
 
+from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 from haywain.security import ANONYMOUS
 from haywain.web.identity import identify
-from haywain.web.ingest import IngestApplication
+from haywain.web.ingest import IngestApplication, refuse
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -29,7 +31,7 @@ def make_application(site: Site) -> WSGI:
     config.add_request_method(lambda request: request.registry["site"], "site", property=True)
     for name in _VIEWS:
         config.include(f"haywain.web.{name}")
-    return IngestApplication(site, _with_relative_locations(config.make_wsgi_app()))
+    return IngestApplication(site, _with_text_only(_with_relative_locations(config.make_wsgi_app())))
 
 
 def _settings() -> dict[str, Any]:
@@ -51,6 +53,20 @@ def _portal(request: Request) -> Portal:
     request.add_finished_callback(lambda _request: portal.close())
     portal.user = identify(request, portal.root)
     return portal
+
+
+def _with_text_only(application: WSGI) -> WSGI:
+    """Refuse an address that is no UTF-8: Pyramid would meet it where no answer can be made any more."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            environ.get("PATH_INFO", "").encode("latin-1").decode()
+            unquote_to_bytes(environ.get("QUERY_STRING", "").encode("latin-1")).decode()
+        except UnicodeError:
+            return refuse(InvalidError("The address is no UTF-8"), environ, start_response)
+        return application(environ, start_response)
+
+    return call
 
 
 def _with_relative_locations(application: WSGI) -> WSGI:

@@ -46,15 +46,20 @@ def get(context: Document, request: Request) -> Response:
     """
     portal = request.site.open(request.user)
     try:
-        stream: ByteStream = portal[context.path]
-        response = _head(portal[context.path], stream, request)
-        if response.status_int == 304:
-            portal.close()
-            return response
-        ranges = _wanted(request, stream)
+        return _answer(portal, context.path, request)
     except BaseException:
         portal.close()
         raise
+
+
+def _answer(portal: Portal, path: str, request: Request) -> Response:
+    """Return the answer, whose body owns the portal."""
+    stream: ByteStream = portal[path]
+    response = _head(portal[path], stream, request)
+    if response.status_int == 304:
+        portal.close()
+        return response
+    ranges = _wanted(request, stream)
     if ranges is None:
         pieces: Iterator[bytes | memoryview] = stream.chunks()
     elif len(ranges) == 1:

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -23,6 +24,7 @@ def json_object(request: Request) -> dict[str, Any]:  # Any: JSON
     """Return the request's body, which must be a JSON object; raises InvalidError."""
     try:
         content = json.loads(request.body)
+        json.dumps(content, ensure_ascii=False).encode()  # half characters, as "\\ud800", are no text
     except (ValueError, RecursionError):
         raise InvalidError("The body is no JSON") from None
     if not isinstance(content, dict):
@@ -49,7 +51,7 @@ def create(context: Module, request: Request) -> Response:
     """Make a document from `{"portal_type", "reference", ...}`; 201 with its Location."""
     document = create_document(request, context, json_object(request))
     response = json_response(document.as_dict() | document.shown_once(), status=201)
-    response.location = f"/{document.path}"
+    response.location = f"/{quote(document.path)}"
     return response
 
 
@@ -60,7 +62,10 @@ def create_document(request: Request, module: Module, values: dict[str, Any]) ->
     ]
     name = values.pop("portal_type", here[0].portal_type if len(here) == 1 else None)
     if name not in [cls.portal_type for cls in here]:
-        raise UnknownNameError(f"Portal Type of {module.id}", str(name), [cls.portal_type for cls in here])
+        raise UnknownNameError(
+            f"Portal Type of {module.id}", str(name)[:100], [cls.portal_type for cls in here]
+        )
+    require(request.user, request.site.registry.portal_type(name).edit_permission)
     id = values.pop("id", None)
     document: Document = request.portal.new(name, id=id, **values)
     return document

@@ -8,7 +8,6 @@ import binascii
 import hmac
 import secrets
 from typing import Any
-from urllib.parse import urlsplit
 
 from pyramid.config import Configurator
 from pyramid.csrf import ICSRFStoragePolicy
@@ -23,6 +22,7 @@ from haywain.document import Document, Module, PortalRoot
 from haywain.errors import UnauthorizedError
 from haywain.security import ANONYMOUS, User, may
 from haywain.security.accounts import Login, Logins, by_password, by_remembered_password, by_token
+from haywain.security.passwords import TOKEN_PREFIX
 from haywain.security.throttle import Throttle
 
 COOKIE = "haywain_login"
@@ -59,10 +59,9 @@ def user_of_header(root: PortalRoot, header: str, address: str) -> User:
         name, _, secret = base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError):
         raise UnauthorizedError("The Authorization header is damaged") from None
-    try:
+    if secret.startswith(TOKEN_PREFIX):
         return by_token(root, secret)
-    except UnauthorizedError:
-        return checked_password(root, name, secret, address)
+    return checked_password(root, name, secret, address)
 
 
 def checked_password(root: PortalRoot, login: str, password: str, address: str) -> User:
@@ -73,7 +72,7 @@ def checked_password(root: PortalRoot, login: str, password: str, address: str) 
     known = by_remembered_password(root, login, password)
     if known is not None:
         return known
-    keys = (f"login:{login}:{address}",)
+    keys = (f"login:{login[:100]}:{address}",)
     _throttle.check(*keys)
     try:
         user = by_password(root, login, password)
@@ -158,12 +157,9 @@ class CsrfPolicy:
 def check_origin(request: Request) -> None:
     """Raise BadCSRFOrigin if the browser says that another site sent this."""
     origin = request.headers.get("Origin")
-    if origin and origin != "null" and urlsplit(origin).netloc != request.host:
+    if origin and origin.partition("://")[2] != request.host:
         raise BadCSRFOrigin("The request comes from another site")
-    if origin == "null" or request.headers.get("Sec-Fetch-Site", "same-origin") not in (
-        "same-origin",
-        "none",
-    ):
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise BadCSRFOrigin("The request comes from another site")
 
 
@@ -183,8 +179,14 @@ def set_cookie(
 
 
 def _needs_csrf(request: Request) -> bool:
-    """Ask for a token where the browser sends its credentials by itself, and at the login."""
-    return not request.headers.get("Authorization")
+    """Ask for a token where the browser sends its credentials by itself, and at the login.
+
+    A browser that keeps Basic credentials sends them by itself too; then it tells for which site.
+    """
+    if request.headers.get("Authorization"):
+        check_origin(request)
+        return False
+    return True
 
 
 def includeme(config: Configurator) -> None:

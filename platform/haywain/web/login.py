@@ -1,5 +1,6 @@
 """Log in and out: a form, and a session on the server whose secret is new with each login."""
 
+import re
 from typing import Any
 
 from pyramid.config import Configurator
@@ -45,7 +46,9 @@ def log_out(request: Request) -> Response:
 
 def _local(target: str) -> str:
     """Return a path on this site: an open redirect would help whoever phishes."""
-    is_local = target.startswith("/") and not target.startswith(("//", "/\\")) and "\n" not in target
+    is_local = re.fullmatch(
+        r"/(?!/)[!-\[\]-~]*", target
+    )  # no backslash, blank or control: browsers mend them
     return target if is_local and not target.startswith("/login") else "/"
 
 

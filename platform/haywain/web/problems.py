@@ -59,7 +59,7 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
     """Return the answer of an error."""
     if wants_page(request):
         values = {"status": status, "heading": title, "detail": detail, "request_id": request.request_id}
-        body = render("haywain:templates/problem.jinja2", values, request=request).encode()
+        body = render("haywain:templates/problem.jinja2", values, request=request).encode("utf-8", "replace")
         return Response(body, status=status, content_type="text/html", charset="utf-8")
     body = problem_body(status, title, detail, request.request_id)
     return Response(body, status=status, content_type="application/problem+json", charset=None)
@@ -124,6 +124,10 @@ def _conflict(error: Exception, request: Request) -> Response:
     return _haywain_error(TemporaryError("Too many changes at once; try again"), request)
 
 
+def _no_text(error: UnicodeDecodeError, request: Request) -> Response:
+    return problem(request, 400, "Bad request", "A value of the form is no UTF-8")
+
+
 def _unexpected(error: Exception, request: Request) -> Response:
     if isinstance(error, OSError):
         _log.exception("request %s: storage trouble", request.request_id)
@@ -149,4 +153,5 @@ def includeme(config: Configurator) -> None:
     config.add_exception_view(_http, context=HTTPException)
     config.add_exception_view(_conflict, context=ConflictError)
     config.add_exception_view(_conflict, context=TransientError)
+    config.add_exception_view(_no_text, context=UnicodeDecodeError)
     config.add_exception_view(_unexpected, context=Exception)

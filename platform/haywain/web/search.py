@@ -8,7 +8,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.catalog import Range
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, UnknownNameError
 from haywain.portal import Hits
 
 LIMIT = 20
@@ -36,13 +36,16 @@ def find(request: Request, fixed: dict[str, Any], limit: int = LIMIT, sort: str 
     control: dict[str, str] = {}
     where: dict[str, Any] = {}
     for name, value in request.GET.items():
+        value = _range(name, value)
         if name in _CONTROL:
             control[name] = value
+        elif name == "sort_on":  # what it is called in Python
+            raise UnknownNameError("search key", name, _CONTROL)
         elif name in where:
             where[name] = [*where[name], value] if isinstance(where[name], list) else [where[name], value]
         else:
             where[name] = value
-    where = {name: _range(name, value) for name, value in where.items()} | fixed
+    where |= fixed
     order = tuple(key.strip() for key in control.get("sort", sort).split(",") if key.strip())
     hits: Hits = request.portal.catalog(
         text=control.get("text", ""),
@@ -64,7 +67,7 @@ def _range(name: str, value: Any) -> Any:  # Any: search values
 def _limit(value: str, default: int) -> int:
     if not value:
         return default
-    if not value.isascii() or not value.isdigit():
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
         raise InvalidError("limit is a whole number between 1 and 1000")
     return int(value)
 

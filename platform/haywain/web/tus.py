@@ -6,6 +6,7 @@ there, one transaction puts them into the stream.
 
 import base64
 import binascii
+from urllib.parse import quote
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -52,7 +53,7 @@ def create(context: Document, request: Request) -> Response:
     upload = request.site.uploads.get(request.site.uploads.create(info))
     if upload.is_complete:
         complete_upload(request.site, upload, request.user)
-    location = ("Location", f"/{context.path}/uploads/{upload.id}")
+    location = ("Location", f"/{quote(context.path)}/uploads/{upload.id}")
     return Response(b"", status=201, headerlist=[*_HEADERS, location, ("Content-Length", "0")])
 
 
