@@ -45,6 +45,7 @@ SERVER = [
     "transaction>=5",
     "waitress>=3.0.1,<3.1",  # web/server.py subclasses its parser and channel
     "xxhash>=3.4",
+    "zc.lockfile>=3",
     "zope.interface>=7",
     "zstandard>=0.23",
 ]

@@ -66,7 +66,7 @@ def hex_rows(data: bytes, start: int, size: int) -> str:
     """Return bytes as hexadecimal, 16 in a row, with their offset and as ASCII.
 
     >>> hex_rows(b"RIFF", 0, 4)
-    '00000000  52 49 46 46                                      RIFF'
+    '00000000  52 49 46 46                                     RIFF'
     """
     width = max(8, len(f"{size:x}"))
     rows = []
@@ -82,7 +82,7 @@ def as_text(data: bytes) -> str:
     r"""Return bytes as UTF-8 text; what cannot be seen becomes a dot, a character cut at an end is left out.
 
     >>> as_text("\u20acab\0".encode()[1:])
-    'ab\u00b7'
+    'ab·'
     """
     start = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
     text = _without_cut_end(data[start:]).decode("utf-8", "replace")
