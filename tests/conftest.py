@@ -10,6 +10,11 @@ import hypothesis
 import psutil
 import pytest
 
+from haywain import clock
+from haywain.app import open_site
+from haywain.portal import Portal, Site
+from haywain.settings import load
+
 SOUNDS = Path("/usr/share/sounds/alsa")
 CONTINUE = "`make test` installs it where root or passwordless sudo allows"
 
@@ -54,3 +59,40 @@ def sounds() -> list[Path]:
     if not found:
         pytest.fail(f"alsa-utils is missing; {CONTINUE}", pytrace=False)
     return found
+
+
+ADMIN_PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A data directory of the module's own, with its user admin."""
+    directory = tmp_path_factory.mktemp("site") / "var"
+    opened, _ = open_site(load(data=directory, admin_password=ADMIN_PASSWORD, threads=8))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def portal(site: Site) -> Iterator[Portal]:
+    """A session as SYSTEM; what a test does not commit is gone after it."""
+    with site.open() as opened:
+        yield opened
+
+
+class Clock:
+    """The time that tests set."""
+
+    def __init__(self, now_s: float) -> None:
+        self.now_s = now_s
+
+    def forward(self, seconds: float = 0, days: float = 0) -> None:
+        self.now_s += seconds + days * 86_400
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands still until a test moves it."""
+    stopped = Clock(clock.now_s())
+    monkeypatch.setattr(clock, "now_s", lambda: stopped.now_s)
+    return stopped

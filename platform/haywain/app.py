@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from haywain.document import PortalRoot
-from haywain.errors import DataDirectoryError, HaywainError, InvalidError
+from haywain.errors import DataDirectoryError, InvalidError
 from haywain.ingestion.ledger import Ledger
 from haywain.ingestion.placement import finish_uploads
 from haywain.portal import Portal, Site
@@ -31,8 +31,6 @@ def open_site(settings: Settings) -> tuple[Site, str]:
     try:
         password = _first_start(site)
         site.repair()
-        if password:
-            write_durably(site.path / "admin-password", password.encode() + b"\n", mode=0o600)
         return site, password
     except BaseException:
         site.close()
@@ -41,7 +39,8 @@ def open_site(settings: Settings) -> tuple[Site, str]:
 
 def open_portal(where: str) -> Portal:
     """Return a Portal that owns its Site: closing it closes everything."""
-    path = Path(where.removeprefix("file:")) if "://" not in where else None
+    name = where.removeprefix("file://" if where.startswith("file:///") else "file:")
+    path = Path(name) if "://" not in name else None
     site, _ = open_site(load(data=path) if path is not None else load(database=where))
     return _OwningPortal(site)
 
@@ -56,20 +55,30 @@ class _OwningPortal(Portal):
 
 
 def _first_start(site: Site) -> str:
-    """Make the root, the modules and admin where they are missing; return the password made for admin."""
+    """Make the root, the modules and admin where they are missing; return the password made for admin.
+
+    That is written down before it is set: else a kill in between would leave one that nobody knows.
+    """
     with site.database.transaction() as connection:
         if "portal" not in connection.root():
             connection.root()["portal"] = PortalRoot()
+        is_new = not _has_people(connection.root()["portal"])
     given = site.settings.admin_password
-    password = given or secrets.token_urlsafe(12)
+    made = secrets.token_urlsafe(12) if is_new and not given else ""
+    if made:
+        write_durably(site.path / "admin-password", made.encode() + b"\n", mode=0o600)
     try:
-        made, _ = site.transact(lambda portal: _fill(portal, password), SYSTEM)
+        site.transact(lambda portal: _fill(portal, given or made), SYSTEM)
     except InvalidError as error:
         raise DataDirectoryError(f"Setting 'admin_password' cannot be used: {error}") from error
-    return password if made and not given else ""
+    return made
 
 
-def _fill(portal: Portal, password: str) -> bool:
+def _has_people(root: PortalRoot) -> bool:
+    return "person_module" in root.modules and bool(root["person_module"].documents)
+
+
+def _fill(portal: Portal, password: str) -> None:
     root, registry = portal.root, portal.site.registry
     if "ledger" not in root.tools:
         root.tools["ledger"] = Ledger()
@@ -80,12 +89,8 @@ def _fill(portal: Portal, password: str) -> bool:
         if name not in policies:
             policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
             policy.state = "validated"
-    if root.find("login", "admin") is not None:
-        return False
-    if root["person_module"].documents:
-        raise DataDirectoryError(f"{portal.site.path} has people but no admin; restore it from a backup")
-    portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
-    return True
+    if not _has_people(root):
+        portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
 
 
 class Housekeeping(threading.Thread):
@@ -103,7 +108,7 @@ class Housekeeping(threading.Thread):
                 self._site.repair()
                 finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
-            except (HaywainError, OSError, ValueError):
+            except Exception:  # whatever it is, the next round may succeed
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
 
 
