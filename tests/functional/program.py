@@ -89,7 +89,7 @@ class Client:
         self._pool = urllib3.connection_from_url(url, maxsize=connections, timeout=60, retries=False)
 
     def __call__(
-        self, method: str, path: str, body: Any = None, headers: Headers | None = None, **fields: Any
+        self, method: str, path: str, body: Any = None, headers: Headers | None = None, /, **fields: Any
     ) -> Answer:
         """Send a request with these credentials; keywords become the query."""
         query = f"?{urlencode(fields, doseq=True)}" if fields else ""

@@ -119,7 +119,12 @@ def complete_upload(site: Site, upload: Upload, user: User) -> None:
     if upload.info.finished:
         return
     body = Body(pieces=upload.pieces)
-    body.fsync()
+    try:
+        body.fsync()
+    except FileNotFoundError:
+        if site.uploads.get(upload.id).info.finished:  # by another request, meanwhile
+            return
+        raise
     key = ledger_key("", "upload", upload.id)
     identity = BodyIdentity(upload.info.length, key)
 

@@ -165,16 +165,12 @@ class UploadInfo:
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload as it is on disk."""
+    """An upload as it was on disk when it was looked at; `offset` is the number of bytes that were here."""
 
     id: str
     info: UploadInfo
     pieces: Pieces
-
-    @property
-    def offset(self) -> int:
-        """The number of bytes that are here."""
-        return self.info.length if self.info.finished else self.pieces.size
+    offset: int
 
     @property
     def is_complete(self) -> bool:
@@ -244,7 +240,7 @@ class Uploads:
         self.path = Path(directory)
         self._piece_size, self._reserve_bytes, self._stale_s = piece_size, reserve_bytes, stale_s
         self._writers: dict[str, UploadWriter] = {}
-        self._lock = threading.Lock()
+        self._lock, self._finishing = threading.Lock(), threading.Lock()
         self.path.mkdir(parents=True, exist_ok=True)
         for entry in self.path.iterdir():
             if entry.name.startswith(("body-", "gone-", "new-")):
@@ -283,13 +279,15 @@ class Uploads:
         if not _ID.fullmatch(upload_id):
             raise NotFoundError("There is no such upload")
         folder = self.path / upload_id
+        pieces = Pieces(folder, self._piece_size)
+        size = pieces.size  # before the description: it is finished first, then the pieces go
         try:
             info = UploadInfo(**json.loads((folder / _INFO).read_bytes()))
         except FileNotFoundError as error:
             raise NotFoundError("There is no such upload; it may have expired") from error
         except (ValueError, TypeError) as error:
             raise CorruptDataError(f"The description of the upload {upload_id} is damaged") from error
-        return Upload(upload_id, info, Pieces(folder, self._piece_size))
+        return Upload(upload_id, info, pieces, info.length if info.finished else size)
 
     def writer(self, upload_id: str, offset: int) -> UploadWriter:
         """Return the only writer of an upload, which must be closed.
@@ -315,8 +313,11 @@ class Uploads:
         Call it after the commit: a sender that missed the answer then learns that all its bytes are here,
         and does not send them anew.  `expire` removes the rest.
         """
-        upload = self.get(upload_id)
-        self._write_info(upload.pieces.path, replace(upload.info, finished=True))
+        with self._finishing:  # a last PATCH and a HEAD of the same client may come here at once
+            upload = self.get(upload_id)
+            if upload.info.finished:
+                return
+            self._write_info(upload.pieces.path, replace(upload.info, finished=True))
         upload.pieces.truncate(0)
 
     def discard(self, upload_id: str) -> None:
