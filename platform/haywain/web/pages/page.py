@@ -112,7 +112,7 @@ def _history(document: Document) -> tuple[Event, ...]:
     titles = {t.name: t.title for t in WORKFLOWS[document.workflow_name].transitions}
     made = Event("Created", document.owner, "", Moment.at(document.created))
     events = [
-        Event(titles.get(name, name), user, comment, Moment.at(when))
+        Event(titles.get(name, name.capitalize()), user, comment, Moment.at(when))
         for name, user, comment, when in document.history
     ]
     return (*reversed(events), made)

@@ -1,0 +1,113 @@
+"""People and tokens: who may log in, and with which secret a program may."""
+
+from tests.web.pages.conftest import PASSWORD, Browser, browser
+
+from haywain.portal import Site
+
+
+def add_person(manager: Browser, login: str, roles: list[str], password: str = PASSWORD) -> Browser:
+    return manager.send("/person_module/new", reference=login, title="", password=password, roles=roles)
+
+
+def test_new_person_can_log_in_with_the_roles_given(site: Site, manager: Browser) -> None:
+    form = manager.form("/person_module/new")
+    form["reference"], form["title"], form["password"] = "nora", "Nora N.", PASSWORD
+    checked = [field.value for field in form.fields["roles"] if field.checked]
+    assert checked == ["Viewer"]
+    form.set("roles", True, index=1)
+    page = form.submit(status=303).follow()
+    assert "Editor, Viewer" in page and "argon2" not in page
+    assert browser(site, "nora").get("/data_stream_module/new").status_int == 200
+
+
+def test_mistakes_are_told_and_the_password_does_not_come_back(manager: Browser) -> None:
+    form = manager.form("/person_module/new")
+    form["reference"], form["password"] = "with space", "secret-and-long"
+    page = form.submit(status=400)
+    assert page.html.find(id="reference")["value"] == "with space" and "secret-and-long" not in page
+    form = manager.form("/person_module/new")
+    form["reference"], form["password"] = "short", "1234567"
+    assert "8 to 1024" in form.submit(status=400).html.find(role="alert").text
+    form["reference"], form["password"] = "vera", PASSWORD
+    assert "already" in form.submit(status=409).html.find(role="alert").text
+
+
+def test_roles_change_and_an_empty_password_keeps_the_present_one(site: Site, manager: Browser) -> None:
+    add_person(manager, "rose", ["Viewer"])
+    rose = browser(site, "rose")
+    rose.get("/data_stream_module/new", status=403)
+    form = manager.form("/person_module/rose/edit")
+    assert "readonly" in form["reference"].attrs
+    form.set("roles", True, index=1)
+    form.submit(status=303)
+    rose.get("/data_stream_module/new")
+    assert browser(site, "rose")
+
+
+def test_new_password_ends_the_sessions_of_the_old_one(site: Site, manager: Browser) -> None:
+    add_person(manager, "paul", ["Viewer"])
+    paul = browser(site, "paul")
+    form = manager.form("/person_module/paul/edit")
+    form["password"] = "another password"
+    form.submit(status=303)
+    paul.get("/", status=303)
+    assert paul.log_in("paul").status_int == 401
+    assert paul.log_in("paul", "another password").status_int == 303
+
+
+def test_locked_person_is_out_at_once_and_unlocked_one_back(site: Site, manager: Browser) -> None:
+    add_person(manager, "lara", ["Viewer"])
+    lara = browser(site, "lara")
+    page = manager.get("/person_module/lara")
+    assert page.html.find("button", attrs={"name": "transition"}).text == "Lock"
+    manager.send("/person_module/lara/transition", transition="invalidate")
+    lara.get("/", status=303)
+    assert lara.log_in("lara").status_int == 401
+    assert "Unlock" in manager.get("/person_module/lara")
+    manager.send("/person_module/lara/transition", transition="validate")
+    assert lara.log_in("lara").status_int == 303
+
+
+def test_secret_of_a_token_is_shown_once_and_works(site: Site, manager: Browser) -> None:
+    form = manager.form("/token_module/new?scopes=read")
+    assert form["login"].value == "admin"
+    form["reference"] = "notebook"
+    page = form.submit(status=200)
+    assert page.headers["Cache-Control"] == "no-store"
+    secret = page.html.select_one(".copyable code").text
+    where = page.html.find("a", string="I have copied it")["href"]
+    assert secret not in manager.get(where) and secret not in manager.get("/token_module")
+    program = browser(site)
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert program.get("/data_stream_module", headers=bearer).status_int == 200
+    program.get("/person_module", headers=bearer, status=403)
+    manager.send(f"{where}/transition", transition="invalidate")
+    program.get("/data_stream_module", headers={**bearer, "Accept": "*/*"}, status=401)
+
+
+def test_token_needs_a_scope_and_an_owner(manager: Browser) -> None:
+    form = manager.form("/token_module/new")
+    page = form.submit(status=400)
+    assert "needs a scope" in page.html.find(role="alert").text
+    form = manager.form("/token_module/new?scopes=read")
+    form["login"] = "nobody"
+    assert "no person" in form.submit(status=400).html.find(role="alert").text
+
+
+def test_token_that_ends_is_shown_as_expired(manager: Browser) -> None:
+    form = manager.form("/token_module/new?scopes=read")
+    form["reference"], form["expires"] = "old", "2020-01-01T00:00"
+    form.submit(status=200)
+    rows = manager.get("/token_module").html.select("tbody tr")
+    (old,) = [row for row in rows if row.a.text == "old"]
+    assert old.select_one(".state").text == "expired" and "2020-01-01 00:00:00 UTC" in old.text
+
+
+def test_token_keeps_its_owner_when_edited(manager: Browser) -> None:
+    form = manager.form("/token_module/new?scopes=ingest:default")
+    form["reference"] = "sender"
+    where = form.submit().html.find("a", string="I have copied it")["href"]
+    form = manager.form(f"{where}/edit")
+    assert [field.value for field in form.fields["scopes"] if field.checked] == ["ingest:default"]
+    form["title"] = "The sender"
+    assert "The sender" in form.submit(status=303).follow()
