@@ -81,5 +81,7 @@ def test_the_kind_in_the_guide_works(tmp_path: Path) -> None:
         "    buoy = portal.new('Buoy', reference='north', latitude=54.2); portal.commit()\n"
         "    print(buoy.as_dict()['latitude'], portal.catalog(portal_type='Buoy').count())\n"
     )
-    done = subprocess.run([sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
     assert done.stdout.split() == ["54.2", "1"], done.stderr
