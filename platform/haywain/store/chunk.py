@@ -38,18 +38,22 @@ class Record(Persistent):  # type: ignore[misc]  # persistent has no types
         self.data = data
         self.checksum = xxh3_64_intdigest(data)
 
-    def checked(self) -> bytes:
-        """Return the bytes; raises CorruptDataError if they are not those that were written."""
-        try:
-            data: bytes = self.data
-            is_intact = xxh3_64_intdigest(data) == self.checksum
-        except (TransientError, ConnectionStateError):
-            raise
-        except Exception as error:  # a damaged pickle raises what it likes
-            raise CorruptDataError(f"Record {self._p_oid.hex()} cannot be loaded: {error}") from error
-        if not is_intact:
-            raise CorruptDataError(f"Record {self._p_oid.hex()} does not match its checksum")
-        return data
+
+def checked(record: Record) -> bytes:
+    """Return a record's bytes; raises CorruptDataError if they are not those that were written.
+
+    A function, since the name of a method already loads the record, outside of any `try` of its own.
+    """
+    try:
+        data: bytes = record.data
+        is_intact = xxh3_64_intdigest(data) == record.checksum
+    except (TransientError, ConnectionStateError):
+        raise
+    except Exception as error:  # a damaged pickle raises what it likes
+        raise CorruptDataError(f"Record {record._p_oid.hex()} cannot be loaded: {error}") from error
+    if not is_intact:
+        raise CorruptDataError(f"Record {record._p_oid.hex()} does not match its checksum")
+    return data
 
 
 class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types

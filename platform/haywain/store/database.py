@@ -24,7 +24,10 @@ from ZODB.utils import u64, z64
 from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
 from haywain.store.durable import DurableFileStorage
 from haywain.store.tail import mend_tail
-from haywain.values import GIB, Tid
+from haywain.values import GIB, MIB, Tid
+
+CACHE_OBJECTS, CACHE_BYTES = 4000, 8 * MIB
+"""What a connection keeps between transactions; by ZODB's default 400 Records of 1 MiB each."""
 
 ALLOWED_MODULES = re.compile(
     r"haywain\.(store|document|catalog|security|ingestion|activity|portal_types)(\.\w+)*"
@@ -136,7 +139,13 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
     def __init__(self, storage: Any, pool_size: int = 80, modules: frozenset[str] = frozenset()) -> None:
         """Wrap an open storage; `modules` are those of other packages whose classes may be loaded too."""
         self._modules = modules
-        super().__init__(storage, pool_size=pool_size, large_record_size=8 << 20)
+        super().__init__(
+            storage,
+            pool_size=pool_size,
+            cache_size=CACHE_OBJECTS,
+            cache_size_bytes=CACHE_BYTES,
+            large_record_size=8 * MIB,
+        )
 
     def connect(self, manager: TransactionManager | None = None) -> PortalConnection:
         """Return a connection with an explicit transaction manager, a new one if none is given.

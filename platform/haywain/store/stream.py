@@ -23,7 +23,7 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.errors import CorruptDataError, InvalidError
-from haywain.store.chunk import RECORD_SIZE, BlobChunk, Record
+from haywain.store.chunk import RECORD_SIZE, BlobChunk, Record, checked
 from haywain.store.reader import StreamReader
 from haywain.values import MIB, Offset
 
@@ -72,7 +72,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
             offset = self.records.maxKey(low)
             record = self.records[offset]
             try:
-                data = memoryview(record.checked())
+                data = memoryview(checked(record))
             except CorruptDataError as error:
                 raise CorruptDataError(f"{error}; it begins at offset {offset} of the stream") from error
             if offset + len(data) <= low:

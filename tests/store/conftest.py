@@ -1,0 +1,48 @@
+"""An object database in a temporary directory, and sizes small enough to cross every boundary."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from transaction import TransactionManager
+from transaction.interfaces import NoTransaction
+
+from haywain.store import chunk, stream
+from haywain.store.database import Database, PortalConnection, open_storage
+
+Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A new object database with blobs in `tmp_path`."""
+    opened = Database(open_storage(f"file:{tmp_path}"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def begin(database: Database) -> Iterator[Begin]:
+    """Call it for a connection in a transaction of its own; they are aborted and closed at the end."""
+    opened: list[tuple[PortalConnection, TransactionManager]] = []
+
+    def begin() -> tuple[PortalConnection, TransactionManager]:
+        manager = TransactionManager(explicit=True)
+        manager.begin()
+        opened.append((database.connect(manager), manager))
+        return opened[-1]
+
+    yield begin
+    for connection, manager in opened:
+        with suppress(NoTransaction):
+            manager.abort()
+        connection.close()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Generation of 64 bytes, Records and blocks of 16."""
+    monkeypatch.setattr(stream, "GENERATION_SIZE", 64)
+    monkeypatch.setattr(stream, "RECORD_SIZE", 16)
+    monkeypatch.setattr(chunk, "BLOCK_SIZE", 16)
