@@ -156,9 +156,10 @@ class Catalog:
         """
         if self._transaction is not transaction:  # a rollback to before the first change has let us go
             return
-        self._token = os.urandom(8)
         self._rows = [row_of(document) for document, gone in self._documents.values() if not gone]
-        transaction.setExtendedInfo(HEADER, (self._token, sorted(self._documents)))
+        token = os.urandom(8)
+        transaction.setExtendedInfo(HEADER, (token, sorted(self._documents)))
+        self._token = token  # last: without it the vote refuses
 
     # -- searching
     def search(self, query: Query) -> tuple[list[int], str]:
