@@ -13,15 +13,19 @@ import pytest
 import scipy.io.wavfile
 from hypothesis import given
 from hypothesis import strategies as st
+from transaction import TransactionManager
 
+from haywain.store.database import PortalConnection
 from haywain.store.reader import StreamReader
 from haywain.store.stream import Stream
 
+Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
+
 
 @pytest.fixture(params=["records", "segment"])
-def stored(request: pytest.FixtureRequest, small: None, begin: Callable[..., object]) -> Iterator[object]:
+def stored(request: pytest.FixtureRequest, small: None, begin: Begin) -> Callable[[bytes], Stream]:
     """Call it with bytes for a stream of them, in Records and in Segments."""
-    connection, manager = begin()  # type: ignore[misc]  # a pair
+    connection, manager = begin()
 
     def stored(data: bytes) -> Stream:
         stream = Stream()
@@ -36,7 +40,7 @@ def stored(request: pytest.FixtureRequest, small: None, begin: Callable[..., obj
         manager.begin()
         return stream
 
-    yield stored
+    return stored
 
 
 Stored = Callable[[bytes], Stream]

@@ -242,6 +242,4 @@ class StreamMachine(RuleBasedStateMachine):
 
 @pytest.mark.usefixtures("small")
 def test_a_stream_is_a_bytearray_with_transactions() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis
-        StreamMachine, settings=settings(max_examples=40, stateful_step_count=30)
-    )
+    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=40, stateful_step_count=30))

@@ -1,0 +1,283 @@
+"""What is on the disk when a commit is acknowledged, and what stays when one is not."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from transaction import TransactionManager
+from ZODB.POSException import ConflictError
+
+from haywain.errors import DataDirectoryError
+from haywain.store import durable
+from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.durable import DurableFileStorage
+from haywain.store.stream import Stream
+
+Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
+
+
+def add_segment(connection: PortalConnection, folder: Path, data: bytes = b"segment") -> Stream:
+    path = folder / "piece"
+    path.write_bytes(data)
+    stream = connection.root()["stream"] = Stream()
+    connection.add(stream)
+    stream.append_files([path])
+    path.unlink()
+    return stream
+
+
+def blobs(folder: Path) -> list[Path]:
+    return list((folder / "blobs").rglob("*.blob"))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are fsynced from here on, and `finish` at the moment of each acknowledgement."""
+    seen: list[str] = []
+    fsync, finish = os.fsync, DurableFileStorage.tpc_finish
+
+    def noting(descriptor: int) -> None:
+        seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def finishing(self: DurableFileStorage, *args: object) -> bytes:
+        seen.append("finish")
+        tid: bytes = finish(self, *args)
+        seen.append("finished")
+        return tid
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(sys.modules["ZODB.FileStorage.FileStorage"], "fsync", noting)
+    monkeypatch.setattr(DurableFileStorage, "tpc_finish", finishing)
+    return seen
+
+
+def test_blobs_and_their_directories_are_synced_before_the_commit(
+    begin: Begin, tmp_path: Path, synced: list[str]
+) -> None:
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    (blob,) = blobs(tmp_path)
+    before, after = synced[: synced.index("finish")], synced[synced.index("finish") :]
+    directories = [str(path) for path in blob.parents if path.is_relative_to(tmp_path / "blobs")]
+    assert before == [str(blob), *directories]
+    assert after == ["finish", str(tmp_path / "Data.fs"), "finished"]
+
+
+def test_what_names_a_new_storage_is_synced(tmp_path: Path, synced: list[str]) -> None:
+    DurableFileStorage(tmp_path / "Data.fs", tmp_path / "blobs").close()
+    names = {str(tmp_path), f"{tmp_path}/Data.fs.new", f"{tmp_path}/blobs", f"{tmp_path}/blobs/.layout.new"}
+    assert set(synced) == names
+    assert (tmp_path / "Data.fs").read_bytes() == b"FS30"
+
+
+def test_a_pack_is_synced_before_it_is_renamed(
+    begin: Begin, database: Database, tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, manager = begin()
+    for number in range(3):
+        connection.root()["number"] = number
+        manager.commit()
+        manager.begin()
+    rename = os.rename
+
+    def noting(source: str, target: str) -> None:
+        synced.append(f"{Path(source).name} to {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", noting)
+    del synced[:]
+    database.pack()
+    renames = ["Data.fs to Data.fs.old", "Data.fs.pack to Data.fs"]
+    assert [name for name in synced if "index" not in name] == [
+        f"{tmp_path}/Data.fs.pack",
+        *renames,
+        str(tmp_path),
+    ]
+    assert connection.root()["number"] == 2
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_a_failed_sync_of_a_blob_aborts_the_commit(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    before = (tmp_path / "Data.fs").read_bytes()
+
+    def fail(path: str) -> None:
+        raise OSError(code, os.strerror(code), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "fsync_path", fail)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            manager.commit()
+    manager.abort()
+    assert (tmp_path / "Data.fs").read_bytes() == before
+    assert not blobs(tmp_path)
+    manager.begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    manager.begin()
+    assert connection.root()["stream"].read() == b"segment"
+
+
+def test_a_conflict_leaves_no_blob(begin: Begin, tmp_path: Path) -> None:
+    """FileStorage removes those of a transaction that voted only."""
+    (connection, manager), (other, others_manager) = begin(), begin()
+    add_segment(connection, tmp_path)
+    other.root()["stream"] = None
+    others_manager.commit()
+    with pytest.raises(ConflictError):
+        manager.commit()
+    manager.abort()
+    assert not blobs(tmp_path)
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let the disk be full: no file of this process can grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("large_already", ["Data.fs", "nothing"])
+def test_a_full_disk_aborts_the_commit_and_nothing_comes_later(
+    database: Database, begin: Begin, tmp_path: Path, large_already: str
+) -> None:
+    """In Data.fs, where it is the larger file; in its temporary file before, where both begin empty."""
+    connection, manager = begin()
+    if large_already == "Data.fs":
+        for _ in range(5):
+            connection.root()["bytes"] = os.urandom(1_000_000)
+            manager.commit()
+            manager.begin()
+    before = (tmp_path / "Data.fs").read_bytes()
+    for _ in range(3):
+        connection.root()["more"] = os.urandom(900_000)
+        with files_limited_to(max(len(before), 100_000) + 70_000), pytest.raises(OSError, match="too large"):
+            manager.commit()
+        manager.abort()
+        manager.begin()
+    assert (tmp_path / "Data.fs").read_bytes() == before
+    connection.root().clear()
+    manager.commit()
+    assert len((tmp_path / "Data.fs").read_bytes()) < len(before) + 1000
+    database.storage.close()
+    reopened = open_storage(f"file:{tmp_path}")
+    assert not list(tmp_path.glob("Data.fs.t[ar]*"))
+    reopened.close()
+
+
+DOUBT = """
+    import os, sys
+    from pathlib import Path
+    from haywain.store.database import Database, open_storage
+    from haywain.store.durable import DurableFileStorage
+    database = Database(open_storage("file:" + sys.argv[1]))
+    connection = database.connect()
+    connection.transaction_manager.begin()
+    connection.root()["acknowledged"] = 1
+    connection.transaction_manager.commit()
+    print("acknowledged", flush=True)
+    def fail(descriptor):
+        raise OSError(5, "Input/output error")
+    sys.modules["ZODB.FileStorage.FileStorage"].fsync = fail
+    connection.transaction_manager.begin()
+    connection.root()["doubtful"] = 2
+    try:
+        connection.transaction_manager.commit()
+    finally:
+        print("went on", flush=True)
+"""
+
+
+def test_a_commit_in_doubt_ends_the_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(DOUBT), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 75
+    assert ended.stdout == "acknowledged\n"
+    assert "in doubt" in ended.stderr
+    assert "Input/output error" in ended.stderr
+    database = Database(open_storage(f"file:{tmp_path}"))
+    with database.transaction() as connection:
+        assert dict(connection.root()) == {"acknowledged": 1}
+        connection.root()["again"] = 3
+    database.close()
+
+
+def test_what_a_killed_process_left_is_removed(begin: Begin, database: Database, tmp_path: Path) -> None:
+    database.storage.close()
+    (tmp_path / "blobs/tmp/BUC1234").write_bytes(b"x" * 100)
+    (tmp_path / "blobs/tmp/savepoints1").mkdir()
+    (tmp_path / "blobs/tmp/savepoints1/0x1-0x0.spb").write_bytes(b"x" * 100)
+    open_storage(f"file:{tmp_path}").close()
+    assert not list((tmp_path / "blobs/tmp").iterdir())
+
+
+@pytest.mark.parametrize("left", ["nothing", "Data.fs", "layout"])
+def test_blobs_without_their_database_are_kept(
+    begin: Begin, database: Database, tmp_path: Path, left: str
+) -> None:
+    """FileStorage would make a new Data.fs and remove them."""
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    database.storage.close()
+    data_fs = tmp_path / "Data.fs"
+    data_fs.rename(tmp_path / "elsewhere")
+    if left == "Data.fs":
+        data_fs.touch()
+    if left == "layout":
+        (tmp_path / "blobs/.layout").unlink()
+    with pytest.raises(DataDirectoryError, match=r"Data\.fs is missing"):
+        open_storage(f"file:{tmp_path}")
+    assert len(blobs(tmp_path)) == 1
+    (tmp_path / "elsewhere").rename(data_fs)
+    reopened = Database(open_storage(f"file:{tmp_path}"))
+    with reopened.transaction() as connection:
+        assert connection.root()["stream"].read() == b"segment"
+    reopened.close()
+
+
+def test_a_pack_killed_between_its_renames_loses_nothing(
+    begin: Begin, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    database.storage.close()
+    (tmp_path / "Data.fs").rename(tmp_path / "Data.fs.old")
+    (tmp_path / "Data.fs.pack").write_bytes(b"FS30")
+    reopened = Database(open_storage(f"file:{tmp_path}"))
+    with reopened.transaction() as connection:
+        assert connection.root()["stream"].read() == b"segment"
+    reopened.close()
+    assert "pack" in caplog.text
+
+
+@pytest.mark.parametrize("state", ["no blobs", "no layout", "empty layout", "empty Data.fs"])
+def test_a_creation_that_was_cut_short_is_finished(tmp_path: Path, state: str) -> None:
+    (tmp_path / "Data.fs").write_bytes(b"" if state == "empty Data.fs" else b"FS30")
+    if state != "no blobs":
+        (tmp_path / "blobs/tmp").mkdir(parents=True)
+    if state == "empty layout":
+        (tmp_path / "blobs/.layout").touch()
+    database = Database(open_storage(f"file:{tmp_path}"))
+    with database.transaction() as connection:
+        add_segment(connection, tmp_path)
+    database.close()
+    assert (tmp_path / "blobs/.layout").read_text() == "bushy"
+    assert (tmp_path / "blobs/0x00").is_dir()
