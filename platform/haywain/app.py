@@ -1,5 +1,6 @@
 """Put the layers together: the only module that knows all of them."""
 
+import ctypes
 import logging
 import secrets
 import threading
@@ -15,10 +16,12 @@ from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
 from haywain.store.fsync import write_durably
+from haywain.values import KIB
 from haywain.web.application import make_application
 from haywain.web.server import Server, ServerLimits, make_server
 
 REPAIR_EVERY_S = 60
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _log = logging.getLogger(__name__)
 
 
@@ -112,11 +115,24 @@ class Housekeeping(threading.Thread):
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
 
 
+def return_large_memory() -> None:
+    """Have the C library give large buffers back to the system as soon as they are freed.
+
+    By default glibc raises its threshold for that to the largest buffer freed so far, up to 32 MiB, and keeps
+    what is smaller: after 48 bodies of 8 MiB by 8 threads the process kept 480 MB, with this 160 MB.  A
+    fixed threshold costs a system call for each buffer of 256 KiB and more.  mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # elsewhere than in glibc
+        mallopt(_M_MMAP_THRESHOLD, 256 * KIB)
+
+
 class Serving:
     """A portal that listens, from `with` on; `run` serves until SystemExit or `stop`."""
 
     def __init__(self, settings: Settings) -> None:
         """Open the data directory and the port; raises DataDirectoryError and its kinds, PortInUseError."""
+        return_large_memory()
         self.site, self.password = open_site(settings)
         try:
             limits = ServerLimits(body_bytes=settings.body_bytes, threads=settings.threads)
