@@ -9,10 +9,12 @@ from pathlib import Path
 import hypothesis
 import psutil
 import pytest
+from argon2 import PasswordHasher
 
 from haywain import clock
 from haywain.app import open_site
 from haywain.portal import Portal, Site
+from haywain.security import passwords
 from haywain.settings import load
 
 SOUNDS = Path("/usr/share/sounds/alsa")
@@ -23,8 +25,17 @@ hypothesis.settings.register_profile("test", deadline=None, database=None, deran
 hypothesis.settings.register_profile("campaign", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-for _name in [name for name in os.environ if name.startswith("HAYWAIN_")]:
+CAMPAIGN = ("HAYWAIN_KILLS", "HAYWAIN_SOAK_S", "HAYWAIN_UPLOAD_MIB")  # how much `make campaign` does
+for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and name not in CAMPAIGN]:
     del os.environ[_name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords with less work: a real hash takes a core for 0.1 s and more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
