@@ -143,16 +143,22 @@ class Program:
         self.process: subprocess.Popen[bytes] | None = None
         self.url, self.line, self.rest = "", "", b""
 
-    def start(self, port: int = 0) -> Self:
-        """Start it and wait until it serves."""
+    def launch(self, port: int = 0) -> None:
+        """Begin to start it, on this port."""
+        command = [sys.executable, "-m", "haywain", "serve", "--data", str(self.data), "--port", str(port)]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "haywain", "serve", "--data", str(self.data), "--port", str(port),
-                 *self.arguments],
-                env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                [*command, *self.arguments],
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=errors,
-            )  # fmt: skip
-        assert self.process.stdout is not None
+            )
+
+    def start(self, port: int = 0) -> Self:
+        """Start it and wait until it serves."""
+        self.launch(port)
+        assert self.process is not None and self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], START_S)
         self.line = self.process.stdout.readline().decode() if ready else ""
         if not self.line.startswith("haywain: serving "):
@@ -165,6 +171,10 @@ class Program:
     def log(self) -> str:
         """What it wrote to stderr so far, over all starts."""
         return self.errors.read_text(encoding="utf-8")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def pid(self) -> int:

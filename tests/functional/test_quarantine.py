@@ -15,6 +15,7 @@ from haywain.values import MIB
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 GZIP = {"Content-Encoding": "gzip"}
+ZSTD = {"Content-Encoding": "zstd"}
 MANAGER = frozenset({"Manager"})
 
 
@@ -67,7 +68,7 @@ def test_tag_of_255_characters_is_stored(client: Client) -> None:
         pytest.param(GZIP, gzip.compress(bytes(8 * MIB)), "100 times", id="gzip-ratio"),
         pytest.param({"Content-Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(bytes(300 * MIB))),
                      "times", id="gzip-of-gzip"),
-        pytest.param({"Content-Encoding": "zstd"}, zstandard.compress(bytes(300 * MIB)), "times", id="zstd-bomb"),
+        pytest.param(ZSTD, zstandard.compress(bytes(300 * MIB)), "times", id="zstd-bomb"),
         pytest.param(GZIP, b"no gzip at all", "no gzip", id="no-gzip"),
         pytest.param(GZIP, gzip.compress(b"abc")[:-3], "cut short", id="cut-gzip"),
         pytest.param({"Content-Encoding": "br"}, b"x", "not known", id="unknown-encoding"),

@@ -37,7 +37,22 @@ def patch(client: Client, upload: str, at: int, body: bytes) -> Answer:
 
 def patch_and_cut(url: str, upload: str, at: int, length: int, body: Iterable[bytes]) -> None:
     """Announce so many bytes, send fewer of them, and hang up."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    _begin(url, upload, at, length, body).close()
+
+
+def patch_stream(
+    url: str, upload: str, at: int, length: int, body: Iterable[bytes]
+) -> tuple[int, str | None]:
+    """Send so many bytes as they are made; return the status and the offset of the answer."""
+    connection = _begin(url, upload, at, length, body)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers["Upload-Offset"]
+
+
+def _begin(url: str, upload: str, at: int, length: int, body: Iterable[bytes]) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
     connection.putrequest("PATCH", upload)
     sent = ADMIN | VERSION | BYTES | {"Upload-Offset": str(at), "Content-Length": str(length)}
     for name, value in sent.items():
@@ -45,4 +60,4 @@ def patch_and_cut(url: str, upload: str, at: int, length: int, body: Iterable[by
     connection.endheaders()
     for piece in body:
         connection.send(piece)
-    connection.close()
+    return connection
