@@ -16,6 +16,7 @@ from ZODB.POSException import ConflictError
 
 from haywain.errors import DataDirectoryError
 from haywain.store import durable
+from haywain.store.chunk import Record
 from haywain.store.database import Database, PortalConnection, open_storage
 from haywain.store.durable import DurableFileStorage
 from haywain.store.stream import Stream
@@ -153,38 +154,40 @@ def files_limited_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("large_already", ["Data.fs", "nothing"])
+@pytest.mark.parametrize("first", ["Data.fs", "Data.fs.tmp"])
+@pytest.mark.parametrize(("count", "size"), [(1, 2_000), (500, 2_000), (1, 900_000)])
 def test_a_full_disk_aborts_the_commit_and_nothing_comes_later(
-    database: Database, begin: Begin, tmp_path: Path, large_already: str
+    database: Database, begin: Begin, tmp_path: Path, first: str, count: int, size: int
 ) -> None:
-    """In Data.fs, where it is the larger file; in its temporary file before, where both begin empty."""
+    """The larger file is full first.  What is small is in a buffer when its write fails, and stays there."""
     connection, manager = begin()
-    if large_already == "Data.fs":
-        for _ in range(5):
-            connection.root()["bytes"] = os.urandom(1_000_000)
-            manager.commit()
-            manager.begin()
-    before = (tmp_path / "Data.fs").read_bytes()
-    for _ in range(3):
-        connection.root()["more"] = os.urandom(900_000)
-        with files_limited_to(max(len(before), 100_000) + 70_000), pytest.raises(OSError, match="too large"):
-            manager.commit()
-        manager.abort()
+    if first == "Data.fs":
+        connection.root()["large"] = Record(os.urandom(5_000_000))
+        manager.commit()
         manager.begin()
+    before = (tmp_path / "Data.fs").read_bytes()
+    with files_limited_to(len(before) + 1_000):
+        for _ in range(3):
+            for number in range(count):
+                connection.root()[number] = Record(os.urandom(size))
+            with pytest.raises(OSError, match="too large"):
+                manager.commit()
+            manager.abort()
+            manager.begin()
     assert (tmp_path / "Data.fs").read_bytes() == before
-    connection.root().clear()
+    connection.root()["small"] = b"fits"
     manager.commit()
-    assert len((tmp_path / "Data.fs").read_bytes()) < len(before) + 1000
+    assert len((tmp_path / "Data.fs").read_bytes()) < len(before) + 1_000
     database.storage.close()
-    reopened = open_storage(f"file:{tmp_path}")
+    open_storage(f"file:{tmp_path}").close()
     assert not list(tmp_path.glob("Data.fs.t[ar]*"))
-    reopened.close()
 
 
 DOUBT = """
     import os, sys
     from pathlib import Path
-    from haywain.store.database import Database, open_storage
+    from haywain.store.chunk import Record
+from haywain.store.database import Database, open_storage
     from haywain.store.durable import DurableFileStorage
     database = Database(open_storage("file:" + sys.argv[1]))
     connection = database.connect()

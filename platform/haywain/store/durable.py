@@ -9,8 +9,7 @@ What ZODB's own does not do, each measured or read in ZODB 6.4:
   (a cut just after creation) it picks another layout or does not open.
 - It keeps the blobs of a transaction that is aborted before the vote, and whatever a killed process left
   in the temporary directory.
-- After a write that failed (disk full) the bytes wait in a buffer and come out later, behind the next commit;
-  or the commit lock is never released.
+- After a write that failed (disk full) the bytes wait in a buffer and come out later, behind the next commit.
 - A pack renames a file that was never synced over the database, and between its two renames there is none.
 - When fsync fails in `tpc_finish`, the process goes on with a closed storage.
 """
@@ -35,7 +34,6 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
     """FileStorage that syncs each new blob, and its directories, in the vote."""
 
     _file: Any  # io.BufferedRandom, as FileStorage opens them
-    _tfile: Any
 
     def __init__(self, path: Path, blob_dir: Path, die: Callable[[int], object] = os._exit) -> None:
         """Open or create it; `die` ends the process, with its exit code, when a commit is in doubt.
@@ -71,16 +69,12 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         """Forget what the disk did not take: else the buffer is written behind the next transaction."""
         with self._files.write_lock(), self._lock:
             self._files.empty()
-            _close_unflushed(self._file)
+            try:
+                self._file.close()  # it tries once more to write the buffer
+            except OSError as error:
+                _log.warning("dropped what could not be written to %s: %s", self._file_name, error)
             self._file = open(self._file_name, "r+b")  # noqa: SIM115  # stays open
             self._file.truncate(self._pos)
-
-    def _clear_temp(self) -> None:
-        try:
-            super()._clear_temp()
-        except OSError:  # a full disk; a lock would stay locked if this were raised in `tpc_begin`
-            _close_unflushed(self._tfile)
-            self._tfmt._file = self._tfile = open(f"{self._file_name}.tmp", "w+b")  # noqa: SIM115
 
     def _abort(self) -> None:
         super()._abort()
@@ -137,11 +131,3 @@ def _create(data_fs: Path, blobs: Path) -> None:
         (blobs / "tmp").mkdir(parents=True, exist_ok=True)
         write_durably(layout, b"bushy")
         fsync_path(blobs.parent)
-
-
-def _close_unflushed(file: Any) -> None:  # Any: io.BufferedRandom, which typeshed has no name for
-    """Close a file whose buffer cannot be written; close tries that once more."""
-    try:
-        file.close()
-    except OSError:
-        _log.warning("what was written to %s last is dropped", file.name)
