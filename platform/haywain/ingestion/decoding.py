@@ -184,5 +184,5 @@ def _members(body: bytes, step: int, begin: Callable[[], _Decoder]) -> Iterator[
         fed = view[position : position + step]
         yield from decoder.feed(fed)
         position += len(fed) - (len(decoder.rest) if decoder.is_done else 0)
-    if not decoder.is_done:
+    if len(view) and not decoder.is_done:
         raise EOFError("it is cut short")

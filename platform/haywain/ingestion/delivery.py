@@ -112,6 +112,7 @@ def replay(site: Site, path: str, user: User) -> Receipt:
         require(user, "edit", kept)
         if kept.state != "quarantined":
             raise InvalidError(f"{path} is {kept.state} already")
+        _policy(portal, kept.properties.policy)
         delivery = _decoded(site, _request_of(kept, user))
         receipt = _store(portal, delivery, scope=kept.properties.scope)
         kept.state = "replayed"

@@ -1,0 +1,116 @@
+"""Replay: what is in quarantine is delivered once, when its reason is gone."""
+
+import gzip
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from haywain.errors import ForbiddenError, HaywainError, InvalidError, NotFoundError
+from haywain.ingestion import replay
+from haywain.portal import Site
+from haywain.security import SYSTEM, User
+from haywain.values import Receipt
+
+Send = Callable[..., Receipt]
+
+
+@pytest.fixture
+def fail(rule: Any) -> Callable[[bool], None]:
+    """Make the policy fail, or work again."""
+    works = rule.deliver_with
+
+    def refuse(*_: object) -> None:
+        raise ValueError("not yet")
+
+    def set_failing(failing: bool) -> None:
+        rule.deliver_with = refuse if failing else works
+
+    set_failing(True)
+    return set_failing
+
+
+def send_odd(send: Send, tag: str, body: bytes, **options: Any) -> Receipt:
+    return send(tag, body, policy="odd", user=User("system", frozenset({"Manager"})), **options)
+
+
+def test_replay_delivers_and_says_so(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    kept = send_odd(send, "later", gzip.compress(b"abc"), content_encoding="gzip", key="l")
+    with pytest.raises(HaywainError, match="not yet"):
+        replay(site, kept.path, SYSTEM)
+    fail(False)
+    receipt = replay(site, kept.path, SYSTEM)
+    assert receipt.status == "stored" and bytes_of(receipt.path) == b"abc"
+    with site.open() as portal:
+        document = portal[kept.path]
+        assert document.state == "replayed" and document.linked("aggregate") == [receipt.path]
+        assert document.history[-1][:2] == ("replayed", "system")
+        assert [hit.state for hit in portal.catalog(path=kept.path)] == ["replayed"]
+
+
+def test_sender_that_comes_again_after_the_replay_is_a_duplicate(site: Site, send: Send, fail: Any) -> None:
+    kept = send_odd(send, "again", b"abc", key="a")
+    assert send_odd(send, "again", b"abc", key="a").status == "duplicate"
+    fail(False)
+    receipt = replay(site, kept.path, SYSTEM)
+    again = send_odd(send, "again", b"abc", key="a")
+    assert (again.status, again.path) == ("duplicate", receipt.path)
+
+
+def test_sender_that_comes_again_before_the_replay_stores_nothing_twice(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    kept = send_odd(send, "first", b"abc", key="f")
+    fail(False)
+    assert send_odd(send, "first", b"abc", key="f").path == kept.path
+    assert bytes_of(replay(site, kept.path, SYSTEM).path) == b"abc"
+
+
+@pytest.mark.parametrize("key", ["", "r"], ids=["no key", "key"])
+def test_replays_at_once_deliver_once(
+    site: Site, send: Send, fail: Any, together: Any, bytes_of: Callable[[str], bytes], key: str
+) -> None:
+    kept = send_odd(send, f"race {key}", b"abc", key=key)
+    fail(False)
+    results = together(*[partial(replay, site, kept.path, SYSTEM)] * 4)
+    stored = [r for r in results if isinstance(r, Receipt)]
+    assert len(stored) == 1 and all(isinstance(r, InvalidError) for r in results if r not in stored)
+    assert bytes_of(stored[0].path) == b"abc"
+
+
+@pytest.mark.parametrize("raw", [b"a\0b", b"\xff", b"../x", b"", None], ids=range(5))
+def test_bad_tag_stays_bad(site: Site, send: Send, raw: bytes | None) -> None:
+    kept = send(raw, b"x")
+    with pytest.raises(InvalidError, match="tag"):
+        replay(site, kept.path, SYSTEM)
+
+
+def test_query_chunk_can_be_replayed(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    kept = send_odd(send, "chunk", b"", query_chunk=b"%41+b")
+    fail(False)
+    assert bytes_of(replay(site, kept.path, SYSTEM).path) == b"A b"
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Analyst", "Agent"])
+def test_replay_needs_the_right_to_edit_and_to_ingest(site: Site, send: Send, role: str) -> None:
+    kept = send(b"../x", b"x")
+    with pytest.raises(ForbiddenError):
+        replay(site, kept.path, User("x", frozenset({role})))
+
+
+def test_only_what_is_in_quarantine_is_replayed(site: Site, send: Send) -> None:
+    kept = send(b"../x", b"x")
+    site.transact(lambda p: setattr(p[kept.path], "state", "discarded"))
+    with pytest.raises(InvalidError, match="discarded"):
+        replay(site, kept.path, SYSTEM)
+    stored = send("fine", b"x")
+    for path in (stored.path, "person_module/admin"):
+        with pytest.raises((InvalidError, NotFoundError)):
+            replay(site, path, SYSTEM)
+    with pytest.raises(NotFoundError):
+        replay(site, "quarantine_module/none", SYSTEM)
