@@ -21,6 +21,12 @@ _VIEWS = ("identity", "problems", "health", "login", "documents", "search", "dat
 
 def make_application(site: Site) -> WSGI:
     """Return the WSGI application of a site."""
+    pages = configure(site).make_wsgi_app()
+    return IngestApplication(site, _with_text_only(_with_relative_locations(pages)))
+
+
+def configure(site: Site) -> Configurator:
+    """Return what Pyramid knows: views, routes, policies."""
     config = Configurator(root_factory=lambda request: request.portal.root, settings=_settings())
     config.registry["site"] = site
     config.include("pyramid_tm")
@@ -31,7 +37,7 @@ def make_application(site: Site) -> WSGI:
     config.add_request_method(lambda request: request.registry["site"], "site", property=True)
     for name in _VIEWS:
         config.include(f"haywain.web.{name}")
-    return IngestApplication(site, _with_text_only(_with_relative_locations(config.make_wsgi_app())))
+    return config
 
 
 def _settings() -> dict[str, Any]:
