@@ -184,11 +184,8 @@ def test_a_full_disk_aborts_the_commit_and_nothing_comes_later(
 
 
 DOUBT = """
-    import os, sys
-    from pathlib import Path
-    from haywain.store.chunk import Record
-from haywain.store.database import Database, open_storage
-    from haywain.store.durable import DurableFileStorage
+    import sys
+    from haywain.store.database import Database, open_storage
     database = Database(open_storage("file:" + sys.argv[1]))
     connection = database.connect()
     connection.transaction_manager.begin()

@@ -1,5 +1,6 @@
 """What a crash leaves behind the last transaction is cut; what was acknowledged never is."""
 
+import os
 import random
 import struct
 from collections.abc import Callable
@@ -40,6 +41,12 @@ def indexed(request: pytest.FixtureRequest, written: list[bytes], tmp_path: Path
     if request.param == "no index":
         (tmp_path / "Data.fs.index").unlink()
     return written
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is fsynced: for tests that cut hundreds of times."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def expected(count: int) -> bytes:
@@ -92,6 +99,7 @@ def test_what_is_no_file_storage_is_left_alone(tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("kind", ["zeros", "garbage"])
+@pytest.mark.usefixtures("unsynced")
 def test_a_tail_of_any_length_is_cut_and_kept(written: list[bytes], tmp_path: Path, kind: str) -> None:
     data_fs, whole = tmp_path / "Data.fs", written[-1]
     for length in (*range(41), 511, 512, 4096, 10_000):
@@ -118,6 +126,7 @@ def test_a_storage_with_a_bad_tail_opens_and_says_so(
     assert str(aside) in caplog.text
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_a_transaction_cut_at_any_byte_is_cut_whole(written: list[bytes], tmp_path: Path) -> None:
     data_fs, (before, whole) = tmp_path / "Data.fs", written[-2:]
     for length in range(len(before) + 1, len(whole)):
@@ -130,6 +139,7 @@ def test_a_transaction_cut_at_any_byte_is_cut_whole(written: list[bytes], tmp_pa
     assert reopen(tmp_path) == expected(COUNT - 1)
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_zeros_instead_of_any_end_of_a_transaction_are_cut(written: list[bytes], tmp_path: Path) -> None:
     """The file has its size, but the last blocks were not written."""
     data_fs, (before, whole) = tmp_path / "Data.fs", written[-2:]
@@ -139,6 +149,7 @@ def test_zeros_instead_of_any_end_of_a_transaction_are_cut(written: list[bytes],
         assert data_fs.read_bytes() == before
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_zeros_instead_of_the_begin_of_a_transaction_are_cut(written: list[bytes], tmp_path: Path) -> None:
     """The last block was written and the first was not."""
     data_fs, (before, whole) = tmp_path / "Data.fs", written[-2:]
@@ -184,7 +195,7 @@ def damaged(written: list[bytes], position: int, value: int) -> bytes:
 
 
 Damage = Callable[[int], tuple[int, int]]
-DAMAGES = {
+DAMAGES: dict[str, Damage] = {
     "length, much larger": lambda start: (start + 10, 1),
     "length, larger": lambda start: (start + 15, 0x40),
     "length, zero bit": lambda start: (start + 14, 1),

@@ -29,6 +29,9 @@ from haywain.values import GIB, MIB, Tid
 CACHE_OBJECTS, CACHE_BYTES = 4000, 8 * MIB
 """What a connection keeps between transactions; by ZODB's default 400 Records of 1 MiB each."""
 
+SERVER_WAIT_S = 10
+"""How long a database server may take to answer at first."""
+
 ALLOWED_MODULES = re.compile(
     r"haywain\.(store|document|catalog|security|ingestion|activity|portal_types)(\.\w+)*"
     r"|BTrees\.\w+|BTrees\.Length|persistent(\.\w+)*|ZODB\.blob"
@@ -94,7 +97,7 @@ def _open_zeo(uri: str, cache: Path | None) -> Any:
             blob_dir=str(cache) if cache else None,
             shared_blob_dir=False,
             server_sync=True,
-            wait_timeout=10,
+            wait_timeout=SERVER_WAIT_S,
         )
     except ClientDisconnected as error:
         raise TemporaryError(f"The database server {uri} does not answer; start it first") from error

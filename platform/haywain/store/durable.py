@@ -43,7 +43,13 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         self._die = die
         path, blob_dir = path.absolute(), blob_dir.absolute()
         _create(path, blob_dir)
-        super().__init__(str(path), blob_dir=str(blob_dir), pack_keep_old=False)
+        try:
+            super().__init__(str(path), blob_dir=str(blob_dir), pack_keep_old=False)
+        except BaseException:
+            for name in ("_file", "_tfile", "_lock_file"):  # what FileStorage leaves open, and locked
+                if getattr(self, name, None):
+                    getattr(self, name).close()
+            raise
         for left in Path(self.fshelper.temp_dir).iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
