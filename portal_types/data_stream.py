@@ -37,7 +37,7 @@ class DataStream(Document):
     schema = DataStreamProperties
     icon = "stream"
 
-    def __init__(self, **properties: object) -> None:
+    def __init__(self, /, **properties: object) -> None:
         """Begin without bytes."""
         super().__init__(**properties)
         self._stream = Stream()

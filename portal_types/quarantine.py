@@ -55,9 +55,9 @@ class Quarantine(Document):
 
     def edit(self, /, **changes: object) -> None:
         """Change what people say about it; what was sent stays as it was; raises InvalidError."""
-        fixed = sorted(set(changes) & set(QuarantineProperties.__annotations__))
-        if any(changes[name] != getattr(self.properties, name) for name in fixed):
-            raise InvalidError(f"{fixed[0]}: what was sent stays as it was")
+        for name in sorted(set(changes) & set(QuarantineProperties.__annotations__)):
+            if changes[name] != getattr(self.properties, name):
+                raise InvalidError(f"{name}: what was sent stays as it was")
         super().edit(**changes)
 
     @property
