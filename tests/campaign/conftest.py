@@ -1,9 +1,8 @@
 """A program that may be killed, agents that send to it, and what must be there in the end."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.campaign.records import by_sender
@@ -75,10 +74,8 @@ def report(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def program() -> Iterator[Program]:
     """A program on a directory of its own, which runs."""
-    path = Path(tempfile.mkdtemp(prefix="haywain-campaign-"))
-    with Program(path / "var") as running:
+    with TemporaryDirectory(prefix="haywain-campaign-") as path, Program(Path(path) / "var") as running:
         yield running
-    shutil.rmtree(path)
 
 
 @pytest.fixture

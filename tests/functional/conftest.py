@@ -1,10 +1,9 @@
 """A running portal: one for all tests that leave it running, or one for a test alone."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.functional.program import Client, Make, Program
@@ -13,9 +12,8 @@ from tests.functional.program import Client, Make, Program
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder, removed with what a killed program left in it."""
-    path = Path(tempfile.mkdtemp(prefix="haywain-test-"))
-    yield path
-    shutil.rmtree(path)
+    with TemporaryDirectory(prefix="haywain-test-") as path:
+        yield Path(path)
 
 
 @pytest.fixture
@@ -34,13 +32,11 @@ def make(folder: Path) -> Iterator[Make]:
 @pytest.fixture(scope="session")
 def program() -> Iterator[Program]:
     """A program for all tests that leave it running; it must not have logged a failure at the end."""
-    path = Path(tempfile.mkdtemp(prefix="haywain-test-"))
-    with Program(path / "var") as running:
+    with TemporaryDirectory(prefix="haywain-test-") as path, Program(Path(path) / "var") as running:
         yield running
         assert running.stop() == 0
         assert "Traceback" not in running.log, running.log
         assert " ERROR " not in running.log, running.log
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

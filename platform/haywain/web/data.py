@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from email.utils import formatdate
+from threading import Semaphore
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -11,23 +12,28 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.document import Document
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, TemporaryError
 from haywain.ingestion.placement import Body, Placement, place
 from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.portal import Portal
-from haywain.values import Receipt
+from haywain.values import MIB, Receipt
 from haywain.web.ranges import parse_range
 
 KEY_BYTES = 255
+WAITING_BYTES = 16 * MIB
+"""Of an answer so much is buffered; waitress has it as `outbuf_high_watermark`."""
+
 _PLAIN_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. ")
 
 
 class _Bytes:
     """The body of an answer: reads the stream from a snapshot of its own, as fast as the client takes it."""
 
-    def __init__(self, portal: Portal, pieces: Iterator[bytes | memoryview]) -> None:
-        """Take over the portal, which is closed at the end."""
-        self._portal, self._pieces = portal, pieces
+    def __init__(
+        self, portal: Portal, pieces: Iterator[bytes | memoryview], slots: Semaphore | None = None
+    ) -> None:
+        """Take over the portal, which is closed at the end, and a slot, which is given back."""
+        self._portal, self._pieces, self._slots = portal, pieces, slots
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes."""
@@ -35,8 +41,11 @@ class _Bytes:
             yield bytes(piece)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give connection and slot back."""
         self._portal.close()
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
 
 
 def get(context: Document, request: Request) -> Response:
@@ -69,12 +78,27 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
         pieces = stream.chunks(start, stop)
     else:
         pieces = _multipart(response, stream, ranges)
-    if request.method == "HEAD":
-        pieces = iter(())
     length = response.content_length
-    response.app_iter = _Bytes(portal, pieces)
+    if request.method == "HEAD":
+        response.app_iter = _Bytes(portal, iter(()))
+    else:
+        response.app_iter = _Bytes(portal, pieces, _slots(request, length))
     response.content_length = length
     return response
+
+
+def _slots(request: Request, length: int) -> Semaphore | None:
+    """Return where a slot was taken for a large answer; raises TemporaryError if there is none.
+
+    The thread of a large answer waits for its client.  Of 64 clients that stop reading, each would hold one
+    until the connection is given up, and nobody else would be served.
+    """
+    if length <= WAITING_BYTES:
+        return None
+    slots: Semaphore = request.registry["download_slots"]
+    if not slots.acquire(blocking=False):
+        raise TemporaryError("Too many large downloads at once; try again in a moment", 5)
+    return slots
 
 
 def _head(document: Document, stream: ByteStream, request: Request) -> Response:
@@ -185,7 +209,8 @@ def not_allowed(context: Document, request: Request) -> Response:
 
 
 def includeme(config: Configurator) -> None:
-    """Register the bytes of all documents that have some."""
+    """Register the bytes of all documents that have some; half of the threads may wait for large answers."""
+    config.registry["download_slots"] = Semaphore(max(1, config.registry["site"].settings.threads // 2))
     at = {"name": "data"}
     config.add_view(not_allowed, context=IByteStream, permission="view", require_csrf=False, **at)
     config.add_view(get, context=IByteStream, request_method=("GET", "HEAD"), permission="view", **at)
