@@ -56,6 +56,7 @@ def test_passwords_and_tokens_let_in(program: Client, secret: str) -> None:
         "Basic",
         "Basic ",
         "Basic !!!",
+        "Basic \xe9",
         "Basic " + base64.b64encode(b"\xff:\xff").decode(),
         "Basic " + base64.b64encode(b"no colon").decode(),
         "Bearer",
@@ -64,7 +65,7 @@ def test_passwords_and_tokens_let_in(program: Client, secret: str) -> None:
         "Digest username=x",
         "x",
     ],
-    ids=range(15),
+    ids=range(16),
 )
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
 def test_wrong_credentials_are_401_or_lead_to_the_login(program: Client, header: str, accept: str) -> None:

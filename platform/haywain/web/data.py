@@ -114,7 +114,7 @@ def _head(document: Document, stream: ByteStream, request: Request) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
     if f'"{stream.etag}"' in known or f'W/"{stream.etag}"' in known or "*" in known:
-        response.status_int, response.content_length = 304, None
+        response.status_int, response.content_length, response.content_type = 304, None, None
     return response
 
 

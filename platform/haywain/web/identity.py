@@ -4,7 +4,6 @@ CSRF tokens are asked of browser sessions only: other credentials are never sent
 """
 
 import base64
-import binascii
 import hmac
 import secrets
 from typing import Any
@@ -57,7 +56,7 @@ def user_of_header(root: PortalRoot, header: str, address: str) -> User:
         raise UnauthorizedError(f"The authorization scheme {scheme[:20]!r} is not known; use Basic or Bearer")
     try:
         name, _, secret = base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no ASCII, no UTF-8
         raise UnauthorizedError("The Authorization header is damaged") from None
     if secret.startswith(TOKEN_PREFIX):
         return by_token(root, secret)

@@ -5,7 +5,6 @@ there, one transaction puts them into the stream.
 """
 
 import base64
-import binascii
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -116,7 +115,7 @@ def parse_metadata(header: str) -> dict[str, str]:
         name, _, value = pair.partition(" ")
         try:
             found[name] = base64.b64decode(value, validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # also of what is no ASCII
             raise InvalidError(f"Upload-Metadata: the value of {name[:40]!r} is no base64 of UTF-8") from None
     return found
 
