@@ -32,6 +32,7 @@ SERVER = [
     "ZODB>=6",
     "argon2-cffi>=23.1",
     "jinja2>=3.1",
+    "msgpack>=1.1",  # streams; msgspec wants whole objects
     "msgspec>=0.19",
     "persistent>=6",
     "psutil>=6",

@@ -137,6 +137,12 @@ class TemporaryError(HaywainError):
         self.retry_after_s = retry_after_s
 
 
+class DeliveryError(HaywainError):
+    """A request that can never be delivered as it is."""
+
+    status, exit_code, title = 422, 1, "Not deliverable"
+
+
 class CorruptDataError(HaywainError):
     """Stored bytes do not match their checksum."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from ZODB.POSException import ConflictError, POSKeyError
 
 from haywain.errors import ForbiddenError, NotFoundError, TemporaryError
-from haywain.ingestion import delivery
+from haywain.ingestion import quarantine
 from haywain.interfaces import Route
 from haywain.portal import Portal, Site
 from haywain.security import User
@@ -343,7 +343,7 @@ def test_stopping_site_takes_nothing(site: Site, send: Send) -> None:
 
 def test_full_quarantine_asks_to_come_again(site: Site, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = send(b"../x", b"kept", key="before it was full")
-    monkeypatch.setattr(delivery, "free_bytes", lambda path: (10**9, 20 * 1000))
+    monkeypatch.setattr(quarantine, "free_bytes", lambda path: (10**9, 20 * 1000))
     with pytest.raises(TemporaryError, match="full"):
         send(b"../x", b"x" * 2000)
     again = send(b"../x", b"kept", key="before it was full")

@@ -1,0 +1,80 @@
+"""What an agent sent, as it came and as it is meant."""
+
+import re
+from dataclasses import dataclass
+
+from haywain import clock
+from haywain.errors import InvalidError
+from haywain.ingestion.decoding import Limits, decode_body, form_field
+from haywain.ingestion.ledger import ledger_key
+from haywain.ingestion.tag import parse_tag
+from haywain.security import SYSTEM, User
+from haywain.settings import Settings
+
+KEY_BYTES = 255
+"""Longest Idempotency-Key."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an agent sent: the tag and the body as they came."""
+
+    policy: str
+    tag: bytes | None
+    body: bytes
+    content_type: str = "application/octet-stream"
+    content_encoding: str = ""
+    key: str = ""
+    query_chunk: bytes | None = None
+    user: User = SYSTEM
+    agent: str = ""
+
+    @property
+    def scope(self) -> str:
+        """Whose keys these are."""
+        return self.user.token or self.user.login
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A request that could be decoded."""
+
+    request: Request
+    tag: str
+    body: bytes
+
+    @property
+    def key(self) -> bytes | None:
+        """The hash under which the ledger knows the request; None without an Idempotency-Key."""
+        return (
+            ledger_key(self.request.scope, self.request.policy, self.request.key)
+            if self.request.key
+            else None
+        )
+
+
+def decoded(request: Request, settings: Settings) -> Delivery:
+    """Return what a request means; raises InvalidError or TooLargeError if it means nothing."""
+    if len(request.key.encode("utf-8", "surrogateescape")) > KEY_BYTES:
+        raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
+    _check_age(request, settings.ledger_days)
+    tag = parse_tag(request.tag)
+    if request.query_chunk is not None and not request.body:
+        return Delivery(request, tag, form_field(b"data_chunk=" + request.query_chunk))
+    limits = Limits(settings.decoded_bytes)
+    return Delivery(
+        request, tag, decode_body(request.body, request.content_type, request.content_encoding, limits)
+    )
+
+
+def _check_age(request: Request, window_days: int) -> None:
+    """Refuse a fluentd chunk that is older than the ledger remembers: it may have been stored before.
+
+    fluentd's chunk id begins with 52 bits of microseconds (lib/fluent/unique_id.rb); its out_http calls
+    itself Ruby.
+    """
+    if request.agent != "Ruby" or not re.fullmatch(r"[0-9a-f]{32}", request.key):
+        return
+    age_s = clock.now_s() - int(request.key[:13], 16) / 1e6
+    if age_s > window_days * 86_400:
+        raise InvalidError(f"The chunk is {age_s / 86_400:.0f} days old, the ledger remembers {window_days}")
