@@ -53,8 +53,8 @@ def test_heading_sorts_and_sorts_back(viewer: Browser) -> None:
 def test_pages_follow_each_other_without_gap_or_repetition(viewer: Browser) -> None:
     first = viewer.get("/data_product_module?text=product&sort=reference")
     second = first.click("Next page")
-    found = [[link.text for link in page.html.select("td.name a")] for page in (first, second)]
-    assert sum(found, []) == [f"product-{number:03d}" for number in range(PER_PAGE + 5)]
+    found = [link.text for page in (first, second) for link in page.html.select("td.name a")]
+    assert found == [f"product-{number:03d}" for number in range(PER_PAGE + 5)]
     assert first.html.select_one(".pager p").text == f"{PER_PAGE + 5} documents"
     assert "Next page" not in second and second.click("First page").request.url == first.request.url
 

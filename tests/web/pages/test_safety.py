@@ -1,4 +1,4 @@
-"""Names are data: nothing that a user or an agent sends becomes part of a page; and what the headers allow."""
+"""Names are data: nothing that anybody sends becomes part of a page; and what the headers allow."""
 
 from html.parser import HTMLParser
 from urllib.parse import quote

@@ -71,7 +71,7 @@ def _rule(policy: Document, request: Request) -> tuple[str, tuple[str, ...]]:
         rule = request.site.registry.rule(name)
     except UnknownNameError as error:
         return "", (error.detail,)
-    text = inspect.getdoc(type(rule)) or ""
+    text = (inspect.getdoc(type(rule)) or "").replace("`", "")
     return rule.title, tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
