@@ -1,5 +1,7 @@
 """An object database in a temporary directory, and sizes small enough to cross every boundary."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +40,13 @@ def begin(database: Database) -> Iterator[Begin]:
         with suppress(NoTransaction):
             manager.abort()
         connection.close()
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is fsynced: for tests that commit or cut hundreds of times."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(sys.modules["ZODB.FileStorage.FileStorage"], "fsync", None)
 
 
 @pytest.fixture

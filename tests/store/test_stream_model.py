@@ -240,6 +240,13 @@ class StreamMachine(RuleBasedStateMachine):
             shutil.rmtree(self.path)
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small", "unsynced")
 def test_a_stream_is_a_bytearray_with_transactions() -> None:
-    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=40, stateful_step_count=30))
+    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=30, stateful_step_count=30))
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("small", "unsynced")
+def test_a_stream_is_a_bytearray_for_long() -> None:
+    run_state_machine_as_test(StreamMachine, settings=settings(stateful_step_count=50))

@@ -1,6 +1,5 @@
 """What a crash leaves behind the last transaction is cut; what was acknowledged never is."""
 
-import os
 import random
 import struct
 from collections.abc import Callable
@@ -41,12 +40,6 @@ def indexed(request: pytest.FixtureRequest, written: list[bytes], tmp_path: Path
     if request.param == "no index":
         (tmp_path / "Data.fs.index").unlink()
     return written
-
-
-@pytest.fixture
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file is fsynced: for tests that cut hundreds of times."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def expected(count: int) -> bytes:
