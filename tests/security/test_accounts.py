@@ -46,6 +46,12 @@ def test_wrong_password_and_unknown_login_are_told_alike(root: PortalRoot, login
         by_password(root, login, "wrong password")
 
 
+def test_login_is_known_in_either_form(portal: Portal) -> None:
+    portal.new("Person", reference="rene\u0301", password=PASSWORD)
+    for login in ("ren\u00e9", "rene\u0301"):
+        assert by_password(portal.root, login, PASSWORD).login == "ren\u00e9"
+
+
 def test_person_without_a_password_cannot_log_in(portal: Portal) -> None:
     portal.new("Person", reference="empty")
     for password in ("", "no one has this password"):

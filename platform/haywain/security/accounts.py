@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import unicodedata
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol, cast
 
 from BTrees.OOBTree import OOBTree
@@ -14,6 +16,9 @@ from haywain.security.user import User
 
 if TYPE_CHECKING:
     from haywain.document import PortalRoot
+
+
+_CLEARED = 100  # sessions that a login looks at
 
 
 class Account(Protocol):
@@ -52,7 +57,7 @@ def by_remembered_password(root: "PortalRoot", login: str, password: str) -> Use
 
 def _account(root: "PortalRoot", login: str) -> tuple[Account | None, str]:
     """Return the person of a login and the hash to verify against; "" if nobody may log in by it."""
-    person = cast("Account | None", root.find("login", login))
+    person = cast("Account | None", root.find("login", unicodedata.normalize("NFC", login)))
     return person, person.password_hash if person is not None and person.state == "validated" else ""
 
 
@@ -91,12 +96,17 @@ class Logins:
         self._root = root
 
     def begin(self, login: str, hours: int) -> str:
-        """Start a session under a new secret, and return that; old ones are cleared away."""
+        """Start a session under a new secret, and return that; old ones near it are cleared away.
+
+        Near it: hashes are random, so that each login looks at a few and all have their turn.
+        """
         sessions, now = self._sessions(create=True), clock.now_s()
-        for key in [key for key, session in sessions.items() if session.expires < now][:100]:
-            del sessions[key]
         secret = secrets.token_urlsafe(32)
-        sessions[token_hash(secret)] = Login(login, now + hours * 3600)
+        here = token_hash(secret)
+        around = islice(chain(sessions.items(min=here), sessions.items(max=here)), _CLEARED)
+        for key in [key for key, session in around if session.expires < now]:
+            del sessions[key]
+        sessions[here] = Login(login, now + hours * 3600)
         return secret
 
     def find(self, secret: str) -> Login | None:
