@@ -22,7 +22,7 @@ run: $(SERVER) ## Install into .venv, then serve a portal with sample data (no r
 	@$(BIN)/haywain demo $(ARGS)
 
 test: $(TESTS) system ## Install what the tests need, then run all of them.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: format-check lint types layers guards ## Check format, lint, types, layers and the rules of the house.
 

@@ -60,6 +60,7 @@ TEST = [
     "playwright>=1.50",
     "pytest>=9",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
 ]
 
 CHECK = ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.9"]
