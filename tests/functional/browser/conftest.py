@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from tests.functional.program import PASSWORD, Client, Program
 
 from haywain.agent.turbine import recordings
@@ -99,12 +99,16 @@ def page(context: BrowserContext, said: list[str]) -> Iterator[Page]:
     made = context.new_page()
     listen(made, said)
     yield made
-    assert not said
+    assert not said, said
 
 
 def listen(page: Page, said: list[str]) -> None:
-    page.on(
-        "console", lambda m: said.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None
-    )
+    """Note what the console says, where it comes from, and why a request failed."""
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            said.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+    page.on("console", note)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("response", lambda r: said.append(f"{r.status} {r.url}") if r.status >= 500 else None)
