@@ -203,7 +203,7 @@ class Site:
         """Run work in a transaction of its own and commit; return its result and the transaction's id.
 
         Takes the named lock before the snapshot.  Conflicts are tried again with jitter and shown to nobody;
-        raises TemporaryError when the tries are used up, or the disk is full.
+        raises TemporaryError when the tries are used up, OSError when the disk is full.
         """
         with self.locks.named(lock) if lock else threading.Lock():
             for attempt in range(TRIES):

@@ -5,14 +5,16 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from haywain.app import open_site
-from haywain.catalog import Catalog, index
+from haywain.catalog import Catalog, index, repair
 from haywain.catalog.index import CatalogBusyError, CatalogStore
-from haywain.errors import DataDirectoryError, TemporaryError
+from haywain.document import Document
+from haywain.errors import CorruptDataError, DataDirectoryError, InvalidError, TemporaryError
 from haywain.portal import Portal, Site
 from haywain.settings import load
 
@@ -276,8 +278,30 @@ def test_append_changes_one_row_and_no_text(site: Site) -> None:
         assert sql.exec_driver_sql("select count(*) from documents_text_data").scalar() == before
 
 
+def test_damaged_document_does_not_keep_the_others_from_the_catalog(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged, _ = site.transact(lambda p: p.new("Data Stream", reference="damaged").uid)
+    site.transact(lambda p: p.new("Data Stream", reference="sound").uid)
+    row_of = repair.row_of
+
+    def row(document: Document) -> dict[str, Any]:
+        if document.uid == damaged:
+            raise CorruptDataError("a record does not match its checksum")
+        return row_of(document)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repair, "row_of", row)
+        site.reindex()
+    with site.open() as portal:
+        assert portal.catalog(reference="sound").count() == 1
+        assert portal.catalog(reference="damaged").count() == 0
+    assert f"{damaged:016x} is damaged" in caplog.text
+    site.reindex()
+
+
 def test_transaction_of_too_many_documents_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MOST_CHANGED", 3)
-    with site.open() as portal, pytest.raises(TemporaryError, match="commit in between"):
+    with site.open() as portal, pytest.raises(InvalidError, match="commit in between"):
         for _ in range(4):
             portal.new("Data Product")

@@ -11,10 +11,10 @@ from sqlalchemy.exc import OperationalError
 from ZODB.POSException import ConflictError, POSKeyError
 
 from haywain.errors import ForbiddenError, NotFoundError, TemporaryError
-from haywain.ingestion import quarantine
+from haywain.ingestion import quarantine, replay
 from haywain.interfaces import Route
 from haywain.portal import Portal, Site
-from haywain.security import User
+from haywain.security import SYSTEM, User
 from haywain.values import Receipt
 
 Send = Callable[..., Receipt]
@@ -395,3 +395,22 @@ def test_bad_request_with_a_key_is_quarantined_once(
     assert sorted(r.status for r in receipts) == ["duplicate"] * 3 + ["quarantined"]
     assert quarantined(site) == before + 1
     assert send(b"../x", b"bad").status == "quarantined" and quarantined(site) == before + 2
+
+
+@pytest.mark.parametrize("state", ["invalidated", "deleted"])
+def test_sink_that_is_switched_off_takes_and_loses_nothing(
+    site: Site, send: Send, state: str
+) -> None:
+    receipt = send(f"off.{state}", b"one")
+
+    def switch(portal: Portal, to: str) -> None:
+        portal[receipt.path].state = to
+
+    site.transact(lambda p: switch(p, state))
+    kept = send(f"off.{state}", b"two")
+    assert kept.status == "quarantined"
+    with site.open() as portal:
+        assert state in portal[kept.path].properties.reason
+        assert portal[receipt.path].size == 3
+    site.transact(lambda p: switch(p, "validated"))
+    assert replay(site, kept.path, SYSTEM).path == receipt.path

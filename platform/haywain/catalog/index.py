@@ -40,7 +40,7 @@ from ZODB.utils import u64
 from haywain.catalog.query import Query, encode_cursor, text_condition
 from haywain.catalog.schema import TEXT, VERSION, applied, documents, metadata, pending, row_of, temporary
 from haywain.document import Document
-from haywain.errors import DataDirectoryError, TemporaryError
+from haywain.errors import DataDirectoryError, InvalidError, TemporaryError
 from haywain.store.database import PortalConnection
 
 HEADER = "catalog"
@@ -144,9 +144,7 @@ class Catalog:
         if document._p_oid is None:
             self._connection.add(document)
         if len(self._documents) >= MOST_CHANGED:
-            raise TemporaryError(
-                f"One transaction changes at most {MOST_CHANGED} documents; commit in between"
-            )
+            raise InvalidError(f"One transaction changes at most {MOST_CHANGED} documents; commit in between")
         self._documents[u64(document._p_oid)] = (document, gone)
 
     def _announce(self, transaction: Any) -> None:  # Any: transaction has no types

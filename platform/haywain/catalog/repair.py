@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, text
+from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
@@ -128,12 +129,17 @@ def _snapshot(database: Database) -> Iterator[PortalConnection]:
 
 
 def _row(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
-    """Return the row of a document, or None if it is gone or in no module."""
+    """Return the row of a document, or None if it is gone, in no module, or damaged: then the log says so."""
     try:
         document = connection.get(p64(uid))
+        module = document.__parent__ if isinstance(document, Document) else None
+        if module is None or module.documents.get(document.id) is not document:
+            return None
+        return row_of(document)
     except POSKeyError:
         return None
-    module = document.__parent__ if isinstance(document, Document) else None
-    if module is None or module.documents.get(document.id) is not document:
+    except (TransientError, OSError, MemoryError):
+        raise
+    except Exception:  # a damaged record raises what it likes, and must not keep the portal from starting
+        _log.exception("document %016x is damaged; the catalog does without it", uid)
         return None
-    return row_of(document)

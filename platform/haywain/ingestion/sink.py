@@ -3,6 +3,7 @@
 import mimetypes
 
 from haywain.document import Document
+from haywain.errors import DeliveryError
 from haywain.interfaces import Route
 from haywain.portal import Portal
 
@@ -13,9 +14,11 @@ def sink_of(portal: Portal, route: Route) -> Document:
     """Return the sink of a route, made with its product and its supply at first use.
 
     Uniqueness lies in the root's BTree: of many first posts at once one makes it, the others conflict and,
-    tried again, find it.
+    tried again, find it.  Raises DeliveryError while the sink is invalidated.
     """
     found = portal.root.find("sink", route.sink)
+    if found is not None and found.state in ("invalidated", "deleted"):
+        raise DeliveryError(f"The sink {found.path} is {found.state}; replay this once it is validated again")
     if found is not None:
         return found
     product = _unique(portal, "Data Product", "product", route.product)
