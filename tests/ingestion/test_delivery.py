@@ -398,9 +398,7 @@ def test_bad_request_with_a_key_is_quarantined_once(
 
 
 @pytest.mark.parametrize("state", ["invalidated", "deleted"])
-def test_sink_that_is_switched_off_takes_and_loses_nothing(
-    site: Site, send: Send, state: str
-) -> None:
+def test_sink_that_is_switched_off_takes_and_loses_nothing(site: Site, send: Send, state: str) -> None:
     receipt = send(f"off.{state}", b"one")
 
     def switch(portal: Portal, to: str) -> None:
