@@ -25,7 +25,10 @@ class TokenProperties(Properties):
     @field_validator("scopes")
     @classmethod
     def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return check_scopes(value)
+        try:
+            return check_scopes(value)
+        except InvalidError as error:
+            raise ValueError(error.detail) from error
 
 
 class Token(Document):

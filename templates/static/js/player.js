@@ -54,7 +54,14 @@ class Waveform {
 async function begin(canvas) {
   const answer = await fetch(canvas.dataset.peaks, { headers: { Accept: "application/json" } });
   if (!answer.ok) { canvas.remove(); return; }
-  const waveform = new Waveform(canvas, canvas.parentElement.querySelector("audio"), await answer.json());
+  const outline = await answer.json();
+  const waveform = new Waveform(canvas, canvas.parentElement.querySelector("audio"), outline);
+  if (outline.is_sampled) {
+    const note = document.createElement("p");
+    note.className = "hint";
+    note.textContent = "A long recording: its outline is drawn from a part of each stretch, so a short peak may be missing.";
+    canvas.after(note);
+  }
   waveform.draw();
   canvas.dataset.drawn = "true";
 }

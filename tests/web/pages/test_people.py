@@ -88,7 +88,8 @@ def test_secret_of_a_token_is_shown_once_and_works(site: Site, manager: Browser)
 def test_token_needs_a_scope_and_an_owner(manager: Browser) -> None:
     form = manager.form("/token_module/new")
     page = form.submit(status=400)
-    assert "needs a scope" in page.html.find(role="alert").text
+    assert "see below" in page.html.find(role="alert").text
+    assert "needs a scope" in page.html.main.text  # beside its field
     form = manager.form("/token_module/new?scopes=read")
     form["login"] = "nobody"
     assert "no person" in form.submit(status=400).html.find(role="alert").text

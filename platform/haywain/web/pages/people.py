@@ -8,7 +8,6 @@ from pyramid.response import Response
 
 from haywain.document import Document, Module
 from haywain.errors import HaywainError
-from haywain.security.accounts import Logins
 from haywain.security.passwords import LEAST_LENGTH
 from haywain.security.user import ROLES
 from haywain.web.documents import create_document
@@ -50,8 +49,6 @@ def save(context: Document, request: Request) -> Values | Response:
     except HaywainError as error:
         back, heading = href_of(context.path), f"Edit {name_of(context)}"
         return refuse(request, error, heading, _without_password(fields), back)
-    if password:
-        Logins(request.portal.root).end_all(str(context.reference))
     return see(request, context.path, "saved")
 
 
