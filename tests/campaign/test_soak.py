@@ -79,7 +79,7 @@ def search(client: Client) -> int:
 
 @pytest.mark.parametrize(
     "seconds",
-    [pytest.param(5), pytest.param(SOAK_S, marks=[pytest.mark.campaign, pytest.mark.timeout(SOAK_S + 300)])],
+    [pytest.param(3), pytest.param(SOAK_S, marks=[pytest.mark.campaign, pytest.mark.timeout(SOAK_S + 300)])],
 )
 def test_everything_at_once(
     program: Program, agents: Agents, report: Callable[..., None], seconds: int

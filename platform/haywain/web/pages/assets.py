@@ -15,6 +15,9 @@ from pyramid.response import Response
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "static"
 _TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
+_BEFORE = {"css/haywain.css": "vendor/pico-2.1.1/pico.min.css"}
+"""Sent in one file, the second first: between two, a page asks for pictures that the later one replaces."""
+
 _types = mimetypes.MimeTypes(filenames=())
 
 
@@ -28,10 +31,9 @@ class Asset:
     digest: str
 
     @classmethod
-    def read(cls, path: Path) -> "Asset":
-        """Return the asset of a file."""
-        body = path.read_bytes()
-        media_type = _types.guess_type(path.name)[0] or "text/plain"
+    def of(cls, name: str, body: bytes) -> "Asset":
+        """Return the asset of a file's name and content."""
+        media_type = _types.guess_type(name)[0] or "text/plain"
         packed = gzip.compress(body, 9, mtime=0) if media_type.startswith(_TEXT) else b""
         digest = hashlib.sha256(body).hexdigest()[:16]
         return cls(body, packed if len(packed) < len(body) else b"", media_type, digest)
@@ -43,7 +45,11 @@ class Assets:
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read them."""
         found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-        self._assets = {path.relative_to(folder).as_posix(): Asset.read(path) for path in found}
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+        for name, before in _BEFORE.items():
+            if name in files and before in files:
+                files[name] = files[before] + b"\n" + files[name]
+        self._assets = {name: Asset.of(name, body) for name, body in files.items()}
 
     def get(self, name: str) -> Asset | None:
         """Return an asset by its path."""
