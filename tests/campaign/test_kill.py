@@ -15,7 +15,7 @@ KILLS = int(os.environ.get("HAYWAIN_KILLS", "100"))
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(5, marks=pytest.mark.timeout(120)),
+        pytest.param(3, marks=pytest.mark.timeout(120)),
         pytest.param(KILLS, marks=[pytest.mark.campaign, pytest.mark.timeout(120 + 20 * KILLS)]),
     ],
 )

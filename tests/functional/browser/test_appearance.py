@@ -38,7 +38,7 @@ PAGES = {
     "token-new": "/token_module/new?scopes=ingest:default",
 }
 LOOKS = ((WIDE, 900, "light"), (NARROW, 844, "dark"), (WIDE, 900, "dark"), (NARROW, 844, "light"))
-"""Width, height and colours; the first two show every colour and every order, the others are their mixture."""
+"""Width, height and colours; the first two show every colour and every order, the others their mixture."""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SUMMARY = """async rules => (await axe.run(document, rules)).violations.map(rule =>
     rule.nodes.slice(0, 3).map(one => `${rule.id}: ${one.html.slice(0, 200)} ${one.failureSummary}`))"""
