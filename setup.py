@@ -34,6 +34,7 @@ SERVER = [
     "jinja2>=3.1",
     "msgpack>=1.1",  # streams; msgspec wants whole objects
     "msgspec>=0.19",
+    "nanoarrow>=0.6",  # slices as Arrow; pyarrow is 45 times its size
     "persistent>=6",
     "psutil>=6",
     "pydantic>=2.9",

@@ -18,6 +18,10 @@ class IWritableStream(IByteStream):
     """A document to whose bytes people and agents add: `append`, `append_files`, `replace`."""
 
 
+class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
+    """A document with an array to slice: `shape`, `dtype`, `columns`, `etag` and NumPy's indexing."""
+
+
 class ByteStream(Protocol):
     """The methods of IByteStream, for the type checker."""
 

@@ -1,0 +1,211 @@
+"""Arrays as bytes of an answer: npy, raw, JSON, CSV, Arrow.
+
+npy and raw come in pieces of PIECE_BYTES, so that a slice may be larger than memory; the others, made for
+programs without NumPy, hold at most MOST_VALUES values.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from haywain.errors import InvalidError, TooLargeError
+from haywain.values import MIB
+
+PIECE_BYTES = 4 * MIB
+MOST_VALUES = 1_000_000
+"""Values of a JSON, CSV or Arrow answer."""
+
+_ARROW_UNITS = [("s", 1), ("ms", 1), ("us", 1), ("ns", 1)]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to send an array: its media type, and what makes the bytes of an array with named columns.
+
+    `length` tells their number beforehand, where that is possible; only then the array may be of any size.
+    """
+
+    media_type: str
+    encode: Callable[[Array, Sequence[str]], Iterator[bytes]]
+    length: Callable[[Array], int] | None = None
+
+
+def format_named(name: str) -> Format:
+    """Return a format; raises InvalidError."""
+    try:
+        return _FORMATS[name]
+    except KeyError:
+        raise InvalidError(f"There is no format {name[:40]!r}; use {', '.join(_FORMATS)}") from None
+
+
+def check_size(format: Format, array: Array) -> None:
+    """Raise TooLargeError if an array has too many values for a format."""
+    if format.length is None and array.size > MOST_VALUES:
+        raise TooLargeError(
+            f"The slice has {array.size:,} values, this format holds {MOST_VALUES:,}: ask for less, or npy"
+        )
+
+
+def dtype_text(dtype: np.dtype[Any]) -> str:
+    """Return a dtype as a text that `numpy.dtype` understands, of a structured one as JSON.
+
+    >>> dtype_text(np.dtype("<f4")), dtype_text(np.dtype([("x", "<i2")]))
+    ('<f4', '[["x", "<i2"]]')
+    """
+    return dtype.str if dtype.names is None else json.dumps(dtype.descr)
+
+
+def pieces(array: Array) -> Iterator[bytes]:
+    """Yield the bytes of an array in C order, about PIECE_BYTES at a time."""
+    if array.ndim == 0 or array.nbytes <= PIECE_BYTES:
+        yield array.tobytes()
+        return
+    rows = max(1, PIECE_BYTES * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        piece = array[start : start + rows]
+        if len(piece) == 1 and piece.nbytes > PIECE_BYTES:
+            yield from pieces(piece[0])
+        else:
+            yield piece.tobytes()
+
+
+def _npy(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
+    """Yield the npy format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
+    yield npy_head(array)
+    yield from pieces(array)
+
+
+def npy_head(array: Array) -> bytes:
+    """Return what stands before the bytes of an array in a npy file."""
+    head = io.BytesIO()
+    description = {
+        "descr": np.lib.format.dtype_to_descr(array.dtype),
+        "fortran_order": False,
+        "shape": array.shape,
+    }
+    np.lib.format.write_array_header_2_0(head, description)
+    return head.getvalue()
+
+
+def _raw(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
+    yield from pieces(array)
+
+
+def _json(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
+    yield json.dumps(plain(array)).encode()
+
+
+def plain(array: Array) -> Any:  # Any: JSON
+    """Return an array as JSON has it: records are objects, moments ISO 8601, what is no number null.
+
+    >>> plain(np.array([1.5, np.nan])), plain(np.array([(1, b"a")], [("n", "i2"), ("s", "S2")]))
+    ([1.5, None], [{'n': 1, 's': 'a'}])
+    """
+    if array.dtype.names is not None:
+        if array.ndim:
+            return [plain(one) for one in array]
+        return {name: plain(np.asarray(array[name])) for name in array.dtype.names}
+    kind = array.dtype.kind
+    if kind == "f":
+        return _finite(array).tolist()
+    if kind == "c":
+        return np.stack([_finite(array.real), _finite(array.imag)], -1).tolist()
+    if kind in "mM":
+        return _moments(array).tolist()
+    if kind in "SV":
+        return np.frompyfunc(_text, 1, 1)(array).tolist() if array.ndim else _text(array[()])
+    return array.tolist()
+
+
+def _finite(array: Array) -> Array:
+    return np.where(np.isfinite(array), array.astype(np.float64), None)  # type: ignore[call-overload,no-any-return]
+
+
+def _moments(array: Array) -> Array:
+    if array.dtype.kind == "m":
+        return np.asarray(array.astype(np.int64))
+    texts = np.datetime_as_string(array)
+    return np.where(np.isnat(array), None, texts)  # type: ignore[call-overload,no-any-return]
+
+
+def _text(value: Any) -> str:  # Any: bytes of a NumPy scalar
+    return bytes(value).rstrip(b"\0").decode("utf-8", "backslashreplace")
+
+
+def _csv(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
+    names, table = _table(array, columns)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in zip(*(plain(column) for column in table), strict=True):
+        writer.writerow("" if value is None else value for value in row)
+    yield text.getvalue().encode()
+
+
+def _arrow(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
+    """Yield an Arrow IPC stream: https://arrow.apache.org/docs/format/Columnar.html."""
+    import nanoarrow
+    from nanoarrow.ipc import StreamWriter
+
+    names, table = _table(array, columns)
+    try:
+        children = [_arrow_column(column) for column in table]
+    except (ValueError, KeyError, NotImplementedError, TypeError) as error:
+        raise InvalidError(f"Arrow cannot hold the dtype {array.dtype}: {error}; ask for npy") from error
+    schema = nanoarrow.struct(
+        {name: nanoarrow.Schema(child.schema) for name, child in zip(names, children, strict=True)}
+    )
+    rows = len(table[0]) if table else 0
+    batch = nanoarrow.c_array_from_buffers(schema, rows, [None], children=children)
+    found = io.BytesIO()
+    with StreamWriter.from_writable(found) as writer:
+        writer.write_stream(nanoarrow.c_array_stream(batch))
+    yield found.getvalue()
+
+
+def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
+    """Return a column as Arrow: numbers as they are, moments as timestamps in UTC, NaT as null."""
+    import nanoarrow
+
+    column = np.ascontiguousarray(column, column.dtype.newbyteorder("="))
+    if column.dtype.kind == "M" and np.datetime_data(column.dtype) in _ARROW_UNITS:
+        unit, _ = np.datetime_data(column.dtype)
+        valid = np.packbits(~np.isnat(column), bitorder="little")
+        return nanoarrow.c_array_from_buffers(
+            nanoarrow.timestamp(unit, "UTC"), len(column), [valid, column.view(np.int64)]
+        )
+    if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
+        raise ValueError("it is neither a number nor a moment")
+    return nanoarrow.c_array(column)
+
+
+def _table(array: Array, columns: Sequence[str]) -> tuple[list[str], list[Array]]:
+    """Return an array as named columns; raises InvalidError for more than two dimensions."""
+    array = np.atleast_1d(array)
+    if array.ndim > 2 or (array.ndim == 2 and array.dtype.names is not None):
+        raise InvalidError(f"A table has two dimensions, the slice has {array.ndim}; pick one by the index")
+    if array.dtype.names is not None:
+        return list(array.dtype.names), [array[name] for name in array.dtype.names]
+    if array.ndim == 1:
+        return [columns[0] if len(columns) == 1 else "value"], [array]
+    count = array.shape[1]
+    names = list(columns) if len(columns) == count else [str(number) for number in range(count)]
+    return names, [array[:, number] for number in range(count)]
+
+
+_FORMATS = {
+    "npy": Format("application/x-npy", _npy, lambda array: len(npy_head(array)) + array.nbytes),
+    "raw": Format("application/octet-stream", _raw, lambda array: array.nbytes),
+    "json": Format("application/json", _json),
+    "csv": Format("text/csv; charset=utf-8", _csv),
+    "arrow": Format("application/vnd.apache.arrow.stream", _arrow),
+}
+FORMATS = tuple(_FORMATS)
+"""The names of the formats."""

@@ -1,0 +1,153 @@
+"""`/{path}/slice`: a part of an array by NumPy's notation, `?index=0:10,::2&format=npy`."""
+
+import re
+from types import EllipsisType
+from typing import Any, Protocol, cast
+
+import numpy as np
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+from haywain.document import Document
+from haywain.errors import InvalidError
+from haywain.interfaces import IArray
+from haywain.web.formats import Array, check_size, dtype_text, format_named
+
+INDEX_LENGTH = 1000
+"""Most characters of an index."""
+
+_SLICE = re.compile(r"([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?")
+_DIGITS = 19
+
+Item = int | slice | EllipsisType
+
+
+class Column(Protocol):
+    """What a column of an array is called, and its unit."""
+
+    name: str
+    unit: str
+
+
+class ArrayDocument(Protocol):
+    """The parts of IArray, for the type checker."""
+
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of rows, and what each row holds."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Names and units of the last axis, or of the fields; may be empty."""
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag without its quotes."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return what NumPy would."""
+
+
+def parse_index(text: str, shape: tuple[int, ...]) -> tuple[Item, ...]:
+    """Return the index of a text: integers, slices and one ellipsis; raises InvalidError.
+
+    An empty text is everything.
+
+    >>> parse_index("0:10, ::2, -1", (20, 6, 3))
+    (slice(0, 10, None), slice(None, None, 2), -1)
+    """
+    if len(text) > INDEX_LENGTH:
+        raise InvalidError(f"The index is longer than {INDEX_LENGTH} characters")
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    items = tuple(_item(part) for part in parts)
+    if items.count(...) > 1:
+        raise InvalidError("An index has at most one ellipsis (...)")
+    if len(items) - items.count(...) > len(shape):
+        raise InvalidError(
+            f"The index has {len(items)} items, the array of shape {shape} has {len(shape)} axes"
+        )
+    _check_bounds(items, shape)
+    return items
+
+
+def _item(part: str) -> Item:
+    if part == "...":
+        return ...
+    try:
+        if re.fullmatch(rf"[+-]?\d{{1,{_DIGITS}}}", part, re.ASCII):
+            return int(part)
+        found = _SLICE.fullmatch(part)
+        if found is None or len(part) > 3 * (_DIGITS + 2):
+            raise ValueError("an index has items such as 3, -1, 0:10, ::2 or ...")
+        bounds = [int(one) if one else None for one in found.groups()]
+        if bounds[2] == 0:
+            raise ValueError("a step cannot be 0")
+        return slice(*bounds)
+    except ValueError as error:
+        raise InvalidError(f"The index {part[:40]!r} makes no sense: {error}") from None
+
+
+def _check_bounds(items: tuple[Item, ...], shape: tuple[int, ...]) -> None:
+    before = items[: items.index(...)] if ... in items else items
+    after = items[items.index(...) + 1 :] if ... in items else ()
+    axes = [*enumerate(before), *enumerate(after, len(shape) - len(after))]
+    for axis, item in axes:
+        if isinstance(item, int) and not -shape[axis] <= item < shape[axis]:
+            raise InvalidError(f"The index {item} lies outside of axis {axis}, which has {shape[axis]}")
+
+
+def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]:
+    """Return the names of the columns that an index leaves, [] if the array has none."""
+    names = [column.name for column in document.columns]
+    axes = len(document.shape)
+    if not names or document.dtype.names is not None or axes != 2:
+        return names
+    full = (*items, ...) if ... not in items else items
+    place = full.index(...)
+    padded = (*full[:place], *[slice(None)] * (axes - len(full) + 1), *full[place + 1 :])
+    last = padded[-1]
+    return [names[last]] if isinstance(last, int) else names[cast(slice, last)]
+
+
+def show(context: Document, request: Request) -> Response:
+    """Answer a slice; its shape and dtype stand in the headers."""
+    document = cast(ArrayDocument, context)
+    format = format_named(request.GET.get("format", "npy"))
+    items = parse_index(request.GET.get("index", ""), document.shape)
+    array = picked(document, items, request.GET.get("field", ""))
+    check_size(format, array)
+    pieces = format.encode(array, columns_after(document, items))
+    response = Response(content_type="application/octet-stream", charset=None)
+    if format.length is None:
+        response.body = b"".join(pieces)
+    else:
+        response.app_iter = pieces
+        response.content_length = format.length(array)
+    response.headers["Content-Type"] = format.media_type
+    response.headers["Array-Shape"] = ",".join(map(str, array.shape))
+    response.headers["Array-Dtype"] = dtype_text(array.dtype)
+    response.headers["Content-Disposition"] = "attachment"
+    return response
+
+
+def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
+    """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
+    array = np.asarray(document[items])
+    if not field:
+        return array
+    if array.dtype.names is None or field not in array.dtype.names:
+        known = ", ".join(array.dtype.names or ()) or "none"
+        raise InvalidError(f"There is no field {field[:40]!r}; there are: {known}")
+    return np.asarray(array[field])
+
+
+def includeme(config: Configurator) -> None:
+    """Register the slices of all documents that have an array."""
+    config.add_view(show, context=IArray, name="slice", request_method=("GET", "HEAD"), permission="view")
