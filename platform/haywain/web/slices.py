@@ -17,7 +17,7 @@ from haywain.web.formats import Array, check_size, dtype_text, format_named
 INDEX_LENGTH = 1000
 """Most characters of an index."""
 
-_SLICE = re.compile(r"([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?")
+_SLICE = re.compile(r"([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?", re.ASCII)
 _DIGITS = 19
 
 Item = int | slice | EllipsisType
@@ -84,7 +84,7 @@ def _item(part: str) -> Item:
         if re.fullmatch(rf"[+-]?\d{{1,{_DIGITS}}}", part, re.ASCII):
             return int(part)
         found = _SLICE.fullmatch(part)
-        if found is None or len(part) > 3 * (_DIGITS + 2):
+        if found is None:
             raise ValueError("an index has items such as 3, -1, 0:10, ::2 or ...")
         bounds = [int(one) if one else None for one in found.groups()]
         if bounds[2] == 0:

@@ -1,0 +1,85 @@
+"""A plot shows every peak, whatever its width."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from haywain.errors import InvalidError
+from haywain.web.pages import plot
+from haywain.web.pages.plot import Plot, plot_of, plottable
+
+
+class Column:
+    def __init__(self, name: str, unit: str = "") -> None:
+        self.name, self.unit = name, unit
+
+
+class Memory:
+    """An array in memory with the names of its columns."""
+
+    path, etag = "data_array_module/1", "1"
+
+    def __init__(self, array: np.ndarray[Any, Any], *columns: Column) -> None:
+        self.array, self.columns = array, columns
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.array[index]
+
+
+def drawn(array: np.ndarray[Any, Any], start: int, stop: int, width: int, column: int = 0) -> Plot:
+    return plot_of(Memory(array), [column], start, stop, width)
+
+
+@pytest.mark.parametrize("width", [1, 7, 100, 999, 1000, 4000])
+@pytest.mark.parametrize("window", [(0, 1000), (0, 10**9), (333, 444), (999, 1000)])
+def test_lowest_and_highest_of_each_stretch(width: int, window: tuple[int, int]) -> None:
+    values = np.random.default_rng(3).normal(size=1000).astype("<f4")
+    found = drawn(values, *window, width)
+    start, stop = window[0], min(window[1], 1000)
+    edges = [*found.at, stop]
+    assert (found.start, found.stop, found.rows, edges[0]) == (start, stop, 1000, start)
+    assert len(found.at) == min(width, stop - start) and sorted(set(edges)) == edges
+    curve = found.curves[0]
+    for low, high, first, last in zip(curve.low, curve.high, edges, edges[1:], strict=False):
+        assert (low, high) == (values[first:last].min(), values[first:last].max())
+
+
+def test_column_of_a_table_and_of_records() -> None:
+    table = np.arange(20, dtype=">i2").reshape(10, 2)
+    found = plot_of(Memory(table, Column("left", "V"), Column("right", "A")), [1, 0], 0, 10, 10)
+    assert [(curve.name, curve.unit) for curve in found.curves] == [("right", "A"), ("left", "V")]
+    assert found.curves[0].low == list(range(1, 20, 2))
+    records = np.zeros(3, [("t", "M8[s]"), ("v", "<f4"), ("s", "S2")])
+    assert plottable(Memory(records)) == ["v"]
+    assert plot_of(Memory(records), [0], 0, 3, 3).curves[0].high == [0, 0, 0]
+
+
+def test_what_is_no_number_is_a_gap() -> None:
+    values = np.array([1, np.nan, np.nan, np.nan, np.inf, -np.inf, 2, 3])
+    curve = drawn(values, 0, 8, 4).curves[0]
+    assert (curve.low, curve.high) == ([1, None, None, 2], [1, None, None, 3])
+
+
+def test_long_stretches_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plot, "EXACT_VALUES", 100)
+    values = np.arange(1000.0)
+    found = drawn(values, 0, 1000, 10)
+    assert found.is_sampled and found.curves[0].low == list(range(0, 1000, 100))
+    assert found.curves[0].high == list(range(9, 1000, 100))
+    assert not drawn(values, 0, 100, 10).is_sampled
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 2, 2)), np.zeros(3, "S2"), np.zeros(3, complex), np.array(1)])
+def test_what_cannot_be_plotted(array: np.ndarray[Any, Any]) -> None:
+    assert plottable(Memory(array)) == []
+    with pytest.raises(InvalidError, match="columns are numbers"):
+        drawn(array, 0, 1, 1)
+
+
+def test_nothing_to_plot_in_an_empty_array() -> None:
+    found = drawn(np.zeros((0, 2)), 0, 0, 100)
+    assert (found.at, found.curves[0].low, found.rows) == ([], [], 0)
+    with pytest.raises(InvalidError, match="columns are numbers from 0 to 1"):
+        drawn(np.zeros((0, 2)), 0, 0, 100, column=2)
