@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Iterator[Write]:
     for package, path in zip(packages, paths, strict=True):
         package.__path__[:] = path
     for name in set(sys.modules) - modules:
-        if name.startswith("haywain."):
+        if name.startswith(tuple(f"haywain.{folder}." for folder in FOLDERS)):
             parent, _, child = name.rpartition(".")
             vars(sys.modules[parent]).pop(child, None)
             del sys.modules[name]
@@ -140,6 +140,43 @@ def test_policy_without_its_methods_stops_it(tmp_path: Path, write: Write) -> No
     write("ingestion_policies/odd.py", "class Odd:\n    name = title = 'odd'\n")
     with pytest.raises(RegistryError, match="route and deliver"):
         load_registry(tmp_path)
+
+
+KIND = """
+from haywain.activity.kind import Kind
+
+class Odd(Kind):
+    name, title, portal_types = {name!r}, "Odd", {works_on!r}
+
+    def run(self, work):
+        yield 1.0
+"""
+
+
+def test_file_of_an_instance_adds_an_activity(tmp_path: Path, write: Write) -> None:
+    write("activities/odd.py", KIND.format(name="odd", works_on=("Data Stream",)))
+    found = load_registry(tmp_path)
+    assert found.activities_on("Data Stream")["odd"].title == "Odd"
+    assert "odd" not in found.activities_on("Person")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("class Odd:\n    name = 'odd'\n", "method run"),
+        (KIND.format(name="odd", works_on=()), "portal_types"),
+        (KIND.format(name="not a method", works_on=("Person",)), "name of a method"),
+        (KIND.format(name="odd", works_on=("Persn",)), "'Persn'"),
+    ],
+    ids=["no run", "works on nothing", "no method's name", "unknown kind of document"],
+)
+def test_activity_that_cannot_be_used_stops_it(
+    tmp_path: Path, write: Write, content: str, message: str
+) -> None:
+    write("activities/odd.py", content)
+    with pytest.raises(RegistryError, match=message) as caught:
+        load_registry(tmp_path)
+    assert "odd.py" in str(caught.value)
 
 
 def test_files_with_an_underscore_are_left_alone(tmp_path: Path, write: Write) -> None:

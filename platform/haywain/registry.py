@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from haywain.document import Document, Properties
 from haywain.errors import RegistryError, UnknownNameError
 from haywain.interfaces import IngestionRule
 from haywain.workflow import WORKFLOWS
+
+if TYPE_CHECKING:
+    from haywain.activity.kind import Kind
 
 T = TypeVar("T")
 
@@ -27,6 +30,7 @@ class Registry:
 
     portal_types: dict[str, type[Document]] = field(default_factory=dict)
     ingestion_policies: dict[str, IngestionRule] = field(default_factory=dict)
+    activities: "dict[str, Kind]" = field(default_factory=dict)
 
     @property
     def modules(self) -> frozenset[str]:
@@ -41,6 +45,10 @@ class Registry:
         """Return the rule of a policy; raises UnknownNameError."""
         return _named("Ingestion Policy", name, self.ingestion_policies)
 
+    def activities_on(self, portal_type: str) -> "dict[str, Kind]":
+        """Return the kinds of activities that work on a kind of document, by name."""
+        return {name: kind for name, kind in self.activities.items() if portal_type in kind.portal_types}
+
 
 def load_registry(instance: Path | None = None) -> Registry:
     """Return all kinds; `instance` may hold folders of its own beside ours.
@@ -49,9 +57,11 @@ def load_registry(instance: Path | None = None) -> Registry:
     """
     portal_types = _by_name("portal_types", "portal_type", instance)
     rules = _by_name("ingestion_policies", "name", instance)
+    activities = _by_name("activities", "name", instance)
     return Registry(
         portal_types={name: _checked(cls) for name, cls in portal_types.items()},
         ingestion_policies={name: _rule(cls) for name, cls in rules.items()},
+        activities={name: _kind(cls, portal_types) for name, cls in activities.items()},
     )
 
 
@@ -143,6 +153,19 @@ def _rule(cls: type) -> IngestionRule:
         raise RegistryError(f"{_file(cls)}: {cls.__name__} must have the methods route and deliver")
     rule: IngestionRule = cls()
     return rule
+
+
+def _kind(cls: type, portal_types: dict[str, type]) -> "Kind":
+    works_on, name = getattr(cls, "portal_types", ()), str(getattr(cls, "name", ""))
+    if not callable(getattr(cls, "run", None)) or not works_on:
+        raise RegistryError(f"{_file(cls)}: {cls.__name__} must have a method run and portal_types")
+    if not name.isidentifier():
+        raise RegistryError(f"{_file(cls)}: {name!r} cannot be the name of a method")
+    unknown = sorted(set(works_on) - set(portal_types))
+    if unknown:
+        raise RegistryError(f"{_file(cls)}: {cls.__name__} works on {unknown[0]!r}, which is no Portal Type")
+    kind: Kind = cls()
+    return kind
 
 
 def _file(cls: type) -> str:

@@ -1,0 +1,1 @@
+"""Activities: background work on one document, enqueued by a transaction, run by a Worker."""

@@ -1,0 +1,115 @@
+"""Kind: what a file of `activities/` is; Work: what its `run` is given.
+
+A kind is one class, found by the registry like every other kind:
+
+    class Count(Kind):
+        name, title, portal_types = "count", "Count bytes", ("Data Stream",)
+
+        def run(self, work: Work) -> Iterator[float]:
+            done = work.cursor.get("done", 0)
+            while done < work.document.size:
+                ...
+                work.cursor["done"] = done
+                yield done / work.document.size  # commits what was done, and the cursor with it
+            return {"bytes": done}
+
+After a kill or a conflict `run` is called again, with the cursor of the last step that was committed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from haywain.document import Document
+    from haywain.portal import Portal
+
+F = TypeVar("F", bound=Callable[..., Any])  # Any: a method of whatever signature
+
+
+class NoParameters(BaseModel):
+    """The parameters of a kind that takes none; those of others derive from it, so that they are strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kind:
+    """One kind of background work."""
+
+    name: ClassVar[str] = ""
+    """The method name in `document.activate().spectrum(...)`."""
+    title: ClassVar[str] = ""
+    """What people read."""
+    portal_types: ClassVar[tuple[str, ...]] = ()
+    """The kinds of documents it works on."""
+    parameters: ClassVar[type[BaseModel]] = NoParameters
+    """What it takes: drives validation, the form on pages and the schema for programs."""
+    permission: ClassVar[str] = "activity"
+    """What its user needs on the document; see `security/user.py`."""
+    time_limit_s: ClassVar[float | None] = None
+    """How long it may run, all steps together, in seconds; None for the setting `activity_seconds`."""
+    memory_limit_bytes: ClassVar[int | None] = None
+    """How much the process may grow by it; None for the setting `activity_bytes`."""
+
+    def run(self, work: "Work") -> Iterator[float]:
+        """Do the work: each `yield progress` (0 to 1) commits a step, `return {...}` is the result, JSON.
+
+        Raises HaywainError or ValueError that says which byte, row or parameter is bad; then nothing of the
+        step stays.  It commits nothing itself, and what it wants to know after a kill it puts in the cursor.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method run")
+
+
+@dataclass
+class Work:
+    """What one run of an activity has in hand."""
+
+    portal: "Portal"
+    """The portal, as the user who made the activity."""
+    document: "Document"
+    """The document it works on."""
+    parameters: BaseModel
+    """What it was given, validated by the kind's model."""
+    cursor: dict[str, Any] = field(default_factory=dict)  # Any: JSON
+    """How far it is, JSON; kept with each step."""
+    id: str = ""
+    """The activity's id: the idempotency key of what it does outside of the portal."""
+    on_check: Callable[[], None] = lambda: None
+    """What `check` calls; the runner's."""
+    lines: list[str] = field(default_factory=list)
+    """What was logged since the last step."""
+
+    def check(self) -> None:
+        """Go on, or raise if it was cancelled, is over its limits or the Worker stops.
+
+        Cheap enough for inner loops; the error is not to be caught.
+        """
+        self.on_check()
+
+    def log(self, text: str) -> None:
+        """Add a line to the activity's log, which is kept with the step."""
+        self.lines.append(text)
+
+
+def activity(method: F) -> F:
+    """Allow a method of a document's class to be run as an activity: `document.activate().method(...)`.
+
+    Its annotations are its parameters' types.  Methods that are not marked are refused.
+    """
+    method.__dict__["is_activity"] = True
+    return method
+
+
+def is_activity(method: object) -> bool:
+    """Return whether a method is marked by `@activity`.
+
+    >>> is_activity(activity(lambda document: None)), is_activity(print)
+    (True, False)
+    """
+    return bool(getattr(method, "is_activity", False))
+
+
+Result = Mapping[str, Any]
+"""What `run` returns: JSON."""
