@@ -1,18 +1,22 @@
 """What a Stream promises, one by one; test_stream_model.py tries the orders of everything."""
 
+import errno
 import gc
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from transaction import TransactionManager
+from ZODB.blob import Blob
 from ZODB.POSException import ConflictError
 
 from haywain import clock
 from haywain.errors import InvalidError
-from haywain.store.database import Database, PortalConnection
-from haywain.store.stream import Stream
+from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.stream import Generation, Stream
 from haywain.values import MIB
 
 Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
@@ -240,13 +244,52 @@ def test_a_file_that_cannot_be_taken_leaves_no_link(
     folder.mkdir()
     path = piece(folder, "one", b"1")
 
-    def fail(path: Path) -> bytes:
-        raise OSError("the disk is gone")
+    def fail(blob: Blob, path: str) -> None:
+        raise OSError("gone")
 
-    monkeypatch.setattr("haywain.store.chunk.checksums", fail)
+    monkeypatch.setattr(Blob, "consumeFile", fail)
     with pytest.raises(OSError, match="gone"):
         stream.append_files([path])
-    assert list(folder.iterdir()) == [path]
+    assert list(folder.iterdir()) == [path] and not list((tmp_path / "blobs" / "tmp").iterdir())
+
+
+def test_a_file_elsewhere_is_copied(
+    open_stream: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    def link(*paths: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    stream, manager = open_stream()
+    path = piece(tmp_path, "one", b"1" * 64)
+    monkeypatch.setattr("os.link", link)
+    stream.append_files([path])
+    manager.commit()
+    assert path.stat().st_nlink == 1 and path.read_bytes() == b"1" * 64
+    manager.begin()
+    assert stream.read() == content + b"1" * 64
+
+
+_DIE_BETWEEN_LINK_AND_RENAME = """
+import os, sys
+from pathlib import Path
+from ZODB.blob import Blob
+from haywain.store.database import Database, open_storage
+Blob.consumeFile = lambda blob, path: os._exit(Path(path).stat().st_nlink)
+connection = Database(open_storage(f"file:{sys.argv[1]}")).connect()
+connection.transaction_manager.begin()
+connection.root()["stream"].append_files([Path(sys.argv[2])])
+"""
+
+
+def test_a_kill_between_link_and_rename_leaves_no_link(database: Database, tmp_path: Path) -> None:
+    database.close()
+    folder = tmp_path / "pieces"
+    folder.mkdir()
+    path = piece(folder, "one", b"1")
+    command = [sys.executable, "-c", _DIE_BETWEEN_LINK_AND_RENAME, str(tmp_path), str(path)]
+    assert subprocess.run(command, check=False).returncode == 2
+    open_storage(f"file:{tmp_path}").close()
+    assert list(folder.iterdir()) == [path] and path.stat().st_nlink == 1
 
 
 def test_bytes_can_be_read_after_a_savepoint(open_stream: Open, tmp_path: Path, content: bytes) -> None:
@@ -268,6 +311,21 @@ def test_at_time_is_the_first_byte_of_the_minute(open_stream: Open, monkeypatch:
         stream.append(data)
     moments = [0, 60, 100, 120, 240, 299, 300, 360]
     assert [stream.at_time(s) for s in moments] == [0, 0, 0, 100, 100, 100, 151, 152]
+
+
+def test_at_time_looks_at_few_generations(open_stream: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, manager = open_stream()
+    stream.replace()
+    for minute in range(200):
+        monkeypatch.setattr(clock, "now_s", lambda minute=minute: 60.0 * minute)
+        stream.append(bytes(64))
+    manager.commit()
+    manager.begin()
+    for minute in (0, 77, 199, 200):
+        stream._p_jar.cacheMinimize()
+        assert stream.at_time(60 * minute + 59) == 64 * minute
+        looked_at = [o for _, o in stream._p_jar._cache.lru_items() if isinstance(o, Generation)]
+        assert len(looked_at) <= 10
 
 
 def test_modified_is_when_the_last_bytes_came(open_stream: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ immutable blob, up to 64 MiB in a stream, with one xxh3-64 for each 1 MiB block.
 checksums of its own.  xxh3-64: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 """
 
+import errno
 import mmap
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,15 +66,21 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
         self.blob, self.length, self.sums = blob, length, sums
 
     @classmethod
-    def consume(cls, connection: Connection, path: Path) -> "BlobChunk":
-        """Make the file the blob, by rename where it lies beside the blobs; it is gone afterwards.
+    def link(cls, connection: Connection, path: Path) -> "BlobChunk":
+        """Make the file a blob as well, by hard link; on another file system, by copy.
 
-        The blob is added to the connection first: then its temporary file lies beside the blobs.
+        The link begins in the storage's temporary directory, which is cleaned at the next start after a kill.
+        The blob is added to the connection first: then its own temporary file lies there too.
         """
         length, sums = path.stat().st_size, checksums(path)
         blob = Blob()
         connection.add(blob)
-        blob.consumeFile(str(path))
+        link = Path(connection.db().storage.temporaryDirectory(), f"{os.urandom(8).hex()}.link")
+        try:
+            _link_or_copy(path, link)
+            blob.consumeFile(str(link))
+        finally:
+            link.unlink(missing_ok=True)
         return cls(blob, length, sums)
 
     @classmethod
@@ -125,6 +133,15 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
         """Return the checksum of a block by its number."""
         found: int = struct.unpack_from("<Q", self.sums, block * 8)[0]
         return found
+
+
+def _link_or_copy(path: Path, link: Path) -> None:
+    try:
+        os.link(path, link)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(path, link)
 
 
 def checksums(path: Path) -> bytes:

@@ -12,10 +12,10 @@ made every append in flight fail.
 """
 
 import io
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from BTrees.LLBTree import LLBTree
 from BTrees.LOBTree import LOBTree
@@ -126,8 +126,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
     @property
     def last(self) -> Generation:
         """The generation that is appended to."""
-        found: Generation = self.generations[self.generations.maxKey()]
-        return found
+        return cast(Generation, self.generations[self.generations.maxKey()])
 
     @property
     def size(self) -> int:
@@ -164,14 +163,8 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         for path in paths:
             if not 0 < path.stat().st_size <= GENERATION_SIZE:
                 raise InvalidError(f"A segment has 1 to {GENERATION_SIZE} bytes, {path.name} has not")
-            link = path.with_name(f"{path.name}.{os.urandom(4).hex()}.link")
-            os.link(path, link)
-            try:
-                chunk = BlobChunk.consume(self._p_jar, link)
-            finally:
-                link.unlink(missing_ok=True)
             generation = self._empty_generation()
-            generation.fill(chunk, now_s)
+            generation.fill(BlobChunk.link(self._p_jar, path), now_s)
             self._begin_generation(generation.stop)
         return Offset(offset)
 
@@ -216,18 +209,27 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         return io.BufferedReader(StreamReader(self._snapshot()), buffer_size=RECORD_SIZE)
 
     def at_time(self, moment_s: float) -> Offset:
-        """Return the offset of the first byte received in or after the minute of a moment."""
-        minute = int(moment_s // 60)
-        for generation in self.generations.values():
-            for offset in generation.minutes.values(minute):
-                return Offset(offset)
-        return Offset(self.size)
+        """Return the offset of the first byte received in or after the minute of a moment.
+
+        Where the clock was set back in between, that of one of the moments it stands for.
+        """
+        minute, low, high = int(moment_s // 60), 0, self.size
+        while low < high:  # the first Generation with such a minute starts in [low, high]
+            generation = self._holding((low + high) // 2)
+            if generation.minutes.maxKey() < minute:
+                low = generation.stop
+            else:
+                high = generation.start
+        return Offset(next(iter(self._holding(low).minutes.values(minute)), self.size))
 
     def _guard(self) -> None:
         """Conflict with a replace that commits meanwhile: else these bytes land in the old tree."""
         self._p_activate()  # a ghost is not checked
         if self._p_jar is not None and self._p_serial is not None:
             self._p_jar.readCurrent(self)
+
+    def _holding(self, offset: int) -> Generation:
+        return cast(Generation, self.generations[self.generations.maxKey(offset)])
 
     def _open_generation(self) -> Generation:
         last = self.last
