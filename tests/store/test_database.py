@@ -18,7 +18,7 @@ from ZODB.utils import p64, u64, z64
 from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
 from haywain.store import database as module
 from haywain.store.chunk import Record
-from haywain.store.database import Database, NamedLocks, PortalConnection, has_room, open_storage, tid_of
+from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage, tid_of
 
 Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
 
@@ -229,7 +229,3 @@ def test_a_lock_of_one_name_is_one_lock() -> None:
     locks = NamedLocks(4)
     assert locks.named("a") is locks.named("a")
     assert len({id(locks.named(str(number))) for number in range(200)}) == 4
-
-
-def test_there_is_room_for_little_and_not_for_everything(tmp_path: Path) -> None:
-    assert not has_room(tmp_path, 1 << 60)

@@ -15,7 +15,8 @@ from haywain.interfaces import IWritableStream
 from haywain.portal import Portal, Site
 from haywain.security import ANONYMOUS, User, require
 from haywain.security.accounts import Account
-from haywain.store.upload import Pieces, Upload
+from haywain.store.pieces import Pieces
+from haywain.store.upload import Upload
 from haywain.values import MIB, Offset, Receipt
 
 _log = logging.getLogger(__name__)

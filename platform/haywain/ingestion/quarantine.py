@@ -11,7 +11,7 @@ from haywain.ingestion.request import KEY_BYTES, Request
 from haywain.ingestion.tag import printable_tag
 from haywain.portal import Portal
 from haywain.security import User
-from haywain.store.database import free_bytes
+from haywain.store.disk import free_bytes
 from haywain.values import Offset, Receipt
 
 _log = logging.getLogger(__name__)

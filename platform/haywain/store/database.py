@@ -4,7 +4,6 @@
 client, for several processes.  PostgreSQL (RelStorage) follows the same URI scheme.
 """
 
-import os
 import re
 import threading
 from contextlib import closing
@@ -24,7 +23,7 @@ from ZODB.utils import u64, z64
 from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
 from haywain.store.durable import DurableFileStorage
 from haywain.store.tail import mend_tail
-from haywain.values import GIB, MIB, Tid
+from haywain.values import MIB, Tid
 
 CACHE_OBJECTS, CACHE_BYTES = 4000, 8 * MIB
 """What a connection keeps between transactions; by ZODB's default 400 Records of 1 MiB each."""
@@ -34,7 +33,7 @@ SERVER_WAIT_S = 10
 
 ALLOWED_MODULES = re.compile(
     r"haywain\.(store|document|catalog|security|ingestion|activity|portal_types)(\.\w+)*"
-    r"|BTrees\.\w+|BTrees\.Length|persistent(\.\w+)*|ZODB\.blob"
+    r"|BTrees\.\w+|persistent(\.\w+)*|ZODB\.blob"
 )
 """Modules whose classes may be loaded from the database; anything else in a record is refused."""
 
@@ -193,15 +192,3 @@ class NamedLocks:
     def named(self, name: str) -> threading.Lock:
         """Return the lock of a name."""
         return self._locks[hash(name) % len(self._locks)]
-
-
-def free_bytes(path: Path) -> tuple[int, int]:
-    """Return the free and the total bytes of the disk under a path."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def has_room(path: Path, length: int = 0) -> bool:
-    """Return whether the disk has room for so many bytes above its mark: 5 % or 2 GiB, whichever is less."""
-    free, total = free_bytes(path)
-    return free - length > min(total // 20, 2 * GIB)

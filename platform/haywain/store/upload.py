@@ -4,23 +4,19 @@
     DIR/uploads/body-<random>/000000, ...               the body of one request, gone with the request
     DIR/uploads/new-<id>/, gone-<random>/               being made, being removed
 
-Bytes lie in piece files of at most PIECE_SIZE, each as large as a Segment may be, so that each becomes one
+Bytes lie in piece files (`store/pieces.py`), each at most as large as a Segment, so that each becomes one
 by link and rename, without a copy.  The sizes of the files are the only record of how much arrived: what
 was written before a kill is there after it, and an upload goes on from there.  One process owns the
 directory (the lock of the data directory says so); what a killed one left of bodies is removed at start.
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from io import FileIO
-from itertools import count
 from pathlib import Path
 
 from haywain import clock
@@ -33,116 +29,16 @@ from haywain.errors import (
     TemporaryError,
     UploadLockedError,
 )
-from haywain.store.database import free_bytes
+from haywain.store.disk import free_bytes, reserved_bytes
 from haywain.store.fsync import fsync_path, write_durably
-from haywain.values import GIB, MIB
-
-PIECE_SIZE = 64 * MIB
-"""Most bytes of a piece file: `stream.GENERATION_SIZE`, so that each can be one Segment."""
+from haywain.store.pieces import PIECE_SIZE, Pieces
+from haywain.values import MIB
 
 MODES = ("append", "replace")
 """What an upload may do to its stream."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_PIECE = re.compile(r"[0-9]{6,}")
 _INFO = "info.json"
-
-
-class Pieces:
-    """Bytes in a folder of piece files; used by one thread at a time."""
-
-    def __init__(self, path: Path, piece_size: int = PIECE_SIZE) -> None:
-        """Name the folder, which exists."""
-        self.path, self.piece_size = path, piece_size
-        self._file: FileIO | None = None
-        self._end = 0
-
-    @property
-    def size(self) -> int:
-        """The number of bytes: of the files in sequence, up to the first that is not full."""
-        if self._file is not None:
-            return self._end
-        return sum(length for _, length in self._sequence())
-
-    def paths(self) -> list[Path]:
-        """Return the files in order, none of them empty."""
-        return [path for path, length in self._sequence() if length]
-
-    def append(self, data: bytes) -> None:
-        """Write bytes through to the files; raises OSError, then the bytes written so far stay."""
-        left = memoryview(data)
-        while left:
-            file = self._tail()
-            written = file.write(left[: self.piece_size - self._end % self.piece_size])
-            self._end += written
-            left = left[written:]
-
-    def close(self) -> None:
-        """Close the file that is open; an append opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def truncate(self, size: int) -> None:
-        """Keep the first `size` bytes and no other file of the sequence."""
-        if size > self.size:
-            raise ValueError(f"{self.path.name} has {self.size} bytes, fewer than {size}")
-        self.close()
-        full, rest = divmod(size, self.piece_size)
-        for path in self.path.iterdir():
-            if not _PIECE.fullmatch(path.name):
-                continue
-            if int(path.name) > full or (int(path.name) == full and not rest):
-                path.unlink()
-            elif int(path.name) == full:
-                os.truncate(path, rest)
-
-    def chunks(self, chunk_size: int = MIB) -> Iterator[bytes]:
-        """Yield the bytes, at most `chunk_size` at a time."""
-        for path in self.paths():
-            with open(path, "rb", buffering=0) as file:
-                while data := file.read(chunk_size):
-                    yield data
-
-    def fsync(self) -> None:
-        """Flush files and folder to the disk; raises OSError, then nothing may be taken for stored."""
-        self.close()
-        for path in self.paths():
-            fsync_path(path)
-        fsync_path(self.path)
-
-    def discard(self) -> None:
-        """Remove the folder; it is gone at once, its files soon after."""
-        self.close()
-        gone = self.path.with_name(f"gone-{secrets.token_hex(8)}")
-        try:
-            self.path.rename(gone)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(gone, ignore_errors=True)
-
-    def _sequence(self) -> Iterator[tuple[Path, int]]:
-        """Yield files and sizes; a file that is not full ends them, as after a power cut."""
-        for number in count():
-            path = self.path / f"{number:06d}"
-            try:
-                length = path.stat().st_size
-            except FileNotFoundError:
-                return
-            yield path, length
-            if length < self.piece_size:
-                return
-
-    def _tail(self) -> FileIO:
-        """Return the file that takes the next byte."""
-        if self._file is None:
-            self._end = self.size
-            self.truncate(self._end)
-        elif self._end % self.piece_size:
-            return self._file
-        self.close()
-        self._file = FileIO(self.path / f"{self._end // self.piece_size:06d}", "ab")
-        return self._file
 
 
 @dataclass(frozen=True)
@@ -255,7 +151,7 @@ class Uploads:
     def check_room(self, size: int) -> None:
         """Raise TemporaryError if `size` more bytes would take the disk below what is kept free."""
         free, total = free_bytes(self.path)
-        reserve = min(total // 20, 2 * GIB) if self._reserve_bytes is None else self._reserve_bytes
+        reserve = reserved_bytes(total) if self._reserve_bytes is None else self._reserve_bytes
         if free - size < reserve:
             raise TemporaryError(
                 f"The disk is nearly full: {free // MIB} MiB are free, {reserve // MIB} MiB must stay free",

@@ -8,7 +8,7 @@ from pyramid.response import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from haywain.catalog import Query
-from haywain.store.database import free_bytes, has_room
+from haywain.store.disk import free_bytes, has_room
 
 
 def healthz(request: Request) -> Response:

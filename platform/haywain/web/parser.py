@@ -36,7 +36,8 @@ from haywain.errors import (
     UnauthorizedError,
     UnsupportedMediaError,
 )
-from haywain.store.upload import Pieces, Uploads, UploadWriter
+from haywain.store.pieces import Pieces
+from haywain.store.upload import Uploads, UploadWriter
 from haywain.values import KIB, MIB
 from haywain.web.problems import new_request_id
 

@@ -8,7 +8,7 @@ from pyramid.request import Request
 from haywain.catalog import Query
 from haywain.document import PortalRoot
 from haywain.security import hidden_portal_types, may
-from haywain.store.database import free_bytes
+from haywain.store.disk import free_bytes
 from haywain.web.pages.cells import cells_of
 from haywain.web.pages.chrome import kinds_by_module
 from haywain.web.pages.figures import plural, size_text
