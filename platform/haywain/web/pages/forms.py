@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
-from haywain.document import Properties
 from haywain.errors import HaywainError
 
 _LONG = 1000
@@ -30,7 +29,7 @@ class Field:
 
     name: str
     label: str
-    control: str  # text, textarea, number, checkbox, datetime-local, password, choices
+    control: str  # text, textarea, number, checkbox, datetime-local, password, choices, select
     value: str = ""
     chosen: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
@@ -41,7 +40,7 @@ class Field:
     is_fixed: bool = False
 
 
-def fields_of(schema: type[Properties], values: Mapping[str, Any] | None = None) -> list[Field]:
+def fields_of(schema: type[BaseModel], values: Mapping[str, Any] | None = None) -> list[Field]:
     """Return the fields of a schema, filled with values; what stays secret or has no control is left out."""
     found = []
     for name, info in schema.model_fields.items():
@@ -94,6 +93,8 @@ def _control(name: str, info: FieldInfo) -> str:
     annotation = _plain(info.annotation)
     if annotation is str:
         return "textarea" if (_max_length(info) or 0) > _LONG or name == "description" else "text"
+    if get_origin(annotation) is Literal:
+        return "select"
     if annotation == tuple[str, ...]:
         return "list"
     return {bool: "checkbox", int: "number", float: "number", datetime: "datetime-local"}.get(annotation, "")
@@ -120,6 +121,7 @@ def _field(name: str, info: FieldInfo, control: str) -> Field:
         name,
         info.title or name.replace("_", " ").capitalize(),
         control,
+        choices=tuple(map(str, get_args(_plain(info.annotation)))) if control == "select" else (),
         hint=hint.strip(),
         max_length=_max_length(info) if control in ("text", "textarea") else 0,
         is_required=info.is_required(),

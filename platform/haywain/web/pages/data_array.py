@@ -1,0 +1,200 @@
+"""The page of an array: plot it, look at a slice of it, know how programs get at it."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import numpy as np
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+from haywain.document import Document
+from haywain.errors import InvalidError
+from haywain.interfaces import IArray
+from haywain.web.formats import FORMATS, Array, plain
+from haywain.web.pages.document import Fact, links_of
+from haywain.web.pages.figures import Moment, count_text, size_text
+from haywain.web.pages.page import Values, add_page, head_of, url_of
+from haywain.web.pages.plot import MOST_COLUMNS, plottable
+from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
+
+GRID_ROWS, GRID_COLUMNS = 25, 12
+"""Most rows and columns of the grid."""
+
+_CELL_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A slice as a table; `cut` says what of it is not shown, `wrong` why there is none."""
+
+    index: str
+    headings: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    shape: str = ""
+    cut: str = ""
+    wrong: str = ""
+    previous: str = ""
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A column that can be plotted; only so many are chosen at first."""
+
+    number: int
+    name: str
+    unit: str
+    is_chosen: bool
+
+
+def show(context: Document, request: Request) -> Values:
+    """Show an array."""
+    document = cast(ArrayDocument, context)
+    return {
+        "head": head_of(context, request),
+        "size": size_text(context.size),
+        "facts": _facts(context, request),
+        "description": context.properties.description,
+        "columns": document.columns,
+        "choices": _choices(document),
+        "grid": grid_of(document, request.GET.get("index", "")),
+        "formats": FORMATS,
+        "commands": _commands(context, request),
+    }
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as people read it.
+
+    >>> shape_text((960000, 2)), shape_text(())
+    ('960,000 × 2', 'a single value')
+    """
+    return " × ".join(f"{length:,}" for length in shape) or "a single value"
+
+
+def _facts(context: Document, request: Request) -> list[Fact]:
+    document = cast(ArrayDocument, context)
+    return [
+        Fact("Shape", shape_text(document.shape)),
+        Fact("Type", str(document.dtype)),
+        Fact("Exactly", count_text(context.size, "byte")),
+        *links_of(context, request),
+        Fact("Last change", "", moment=Moment.at(context.modified)),
+        Fact("Created", "", moment=Moment.at(context.created)),
+        Fact("Path", context.path),
+    ]
+
+
+def _choices(document: ArrayDocument) -> tuple[Choice, ...]:
+    units = {column.name: column.unit for column in document.columns}
+    names = plottable(document) if document.shape and document.shape[0] else []
+    return tuple(
+        Choice(number, name, units.get(name, ""), number < 4)
+        for number, name in enumerate(names[: 8 * MOST_COLUMNS])
+    )
+
+
+def grid_of(document: ArrayDocument, index: str) -> Grid:
+    """Return the slice that the address asks for, its first rows if it asks for nothing."""
+    index = index.strip() or (f"0:{GRID_ROWS}" if document.shape else "...")
+    try:
+        items = parse_index(index, document.shape)
+        array = picked(document, items)
+    except InvalidError as error:
+        return Grid(index, wrong=error.detail)
+    names = columns_after(document, items)
+    table = _table(array)
+    first = items[0] if items else 0
+    start, step = _steps(first, document.shape)
+    headings = _headings(table, names)
+    rows = tuple(
+        (f"{start + number * step:,}", tuple(_cell(value) for value in row))
+        for number, row in enumerate(_rows(table[:GRID_ROWS]))
+    )
+    previous, following = _neighbours(index, first, document.shape)
+    shape = "×".join(map(str, array.shape)) or "1"
+    return Grid(index, headings, rows, shape, _cut(array, table), "", previous, following)
+
+
+def _steps(first: Any, shape: tuple[int, ...]) -> tuple[int, int]:  # Any: an item of an index
+    if isinstance(first, slice) and shape:
+        start, _, step = first.indices(shape[0])
+        return start, step
+    return (first % max(shape[0], 1), 1) if isinstance(first, int) and shape else (0, 1)
+
+
+def _table(array: Array) -> Array:
+    """Return an array as rows, of more than two dimensions the first of all but the last two."""
+    while array.ndim > 2:
+        array = array[0]
+    return np.atleast_1d(array)
+
+
+def _headings(table: Array, names: list[str]) -> tuple[str, ...]:
+    if table.dtype.names is not None and table.ndim == 1:
+        return table.dtype.names[:GRID_COLUMNS]
+    if table.ndim == 1:
+        return (names[0],) if len(names) == 1 else ("value",)
+    count = table.shape[1]
+    return tuple(names if len(names) == count else map(str, range(count)))[:GRID_COLUMNS]
+
+
+def _rows(table: Array) -> list[list[Any]]:  # Any: JSON
+    if table.dtype.names is not None and table.ndim == 1:
+        return [[plain(np.asarray(row[name])) for name in table.dtype.names[:GRID_COLUMNS]] for row in table]
+    if table.ndim == 1:
+        return [[value] for value in plain(table)]
+    found: list[list[Any]] = plain(table[:, :GRID_COLUMNS])
+    return found
+
+
+def _cell(value: Any) -> str:  # Any: JSON
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    text = "" if value is None else str(value)
+    return text if len(text) <= _CELL_LENGTH else f"{text[:_CELL_LENGTH]}…"
+
+
+def _cut(array: Array, table: Array) -> str:
+    parts = []
+    if array.ndim > 2:
+        parts.append(f"the first of {shape_text(array.shape[:-2])} tables")
+    if len(table) > GRID_ROWS:
+        parts.append(f"{GRID_ROWS} of {len(table):,} rows")
+    width = len(table.dtype.names or ()) if table.ndim == 1 else table.shape[1]
+    if width > GRID_COLUMNS:
+        parts.append(f"{GRID_COLUMNS} of {width:,} columns")
+    return ", ".join(parts)
+
+
+def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, str]:
+    """Return the addresses of the slices before and after one of rows `a:b`."""
+    if not isinstance(first, slice) or first.step not in (None, 1) or not shape:
+        return "", ""
+    start, stop, _ = first.indices(shape[0])
+    length, rest = max(stop - start, 1), index.partition(",")[2]
+
+    def link(begin: int) -> str:
+        text = f"{begin}:{min(begin + length, shape[0])}" + (f",{rest}" if rest else "")
+        return f"?{urlencode({'index': text})}"
+
+    return (link(max(0, start - length)) if start > 0 else ""), (link(stop) if stop < shape[0] else "")
+
+
+def _commands(document: Document, request: Request) -> tuple[tuple[str, str], ...]:
+    """Return what a person can paste into a shell or a notebook."""
+    url = shlex.quote(url_of(request, document.path) + "/slice?index=0:1000&format=npy")
+    login = shlex.quote(request.user.login)
+    python = (
+        "import haywain\n\n"
+        f'with haywain.open("{request.site.path.name}") as portal:\n'
+        f'    view = portal["{document.path}"][:]  # a numpy.ndarray, read as it is used'
+    )
+    return ("A slice of it", f"curl --user {login} --output slice.npy {url}"), ("In Python", python)
+
+
+def includeme(config: Configurator) -> None:
+    """Register the page of every kind that has an array."""
+    add_page(config, show, "data_array", context=IArray)
