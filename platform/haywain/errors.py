@@ -62,6 +62,17 @@ class MethodError(HaywainError):
 
     status, exit_code, title = 405, 2, "Method not allowed"
 
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        """Name the method that was tried and those that are `allowed`."""
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"{method[:40]} cannot be done here; use {self.allowed}")
+
+
+class NotAcceptableError(HaywainError):
+    """The resource exists, but in none of the media types that the client takes."""
+
+    status, exit_code, title = 406, 2, "Not acceptable"
+
 
 class DuplicateError(HaywainError):
     """Something unique exists already."""

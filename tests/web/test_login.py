@@ -237,7 +237,7 @@ def test_login_too_needs_the_token(browser: Client) -> None:
 def test_logout_needs_the_token_and_post(browser: Client) -> None:
     client = browser("editor")
     assert client.post("/logout", expect_errors=True).status_int == 400
-    assert client.get("/logout", expect_errors=True).status_int == 404
+    assert client.get("/logout", expect_errors=True).status_int == 405
     client.get("/", status=200)
 
 
@@ -273,3 +273,16 @@ def test_pages_are_not_to_be_framed_or_stored(browser: Client) -> None:
 def test_came_from_is_data_in_the_page(browser: Client) -> None:
     page = browser().get("/login", {"came_from": '/"><script>alert(1)</script>'})
     assert not re.search(r"<script>alert", page.text)
+
+
+@pytest.mark.parametrize(
+    ("referer", "target"),
+    [
+        ("http://localhost/data_stream_module?text=%25", "%2Fdata_stream_module%3Ftext%3D%2525"),
+        ("http://elsewhere/x", "%2F"),
+        ("", "%2F"),
+    ],
+)
+def test_form_after_the_session_leads_back_to_its_page(browser: Client, referer: str, target: str) -> None:
+    response = browser().post("/data_stream_module/x/transition", headers={"Referer": referer}, status=303)
+    assert response.headers["Location"].replace("/", "%2F") == f"%2Flogin?came_from={target}"

@@ -1,6 +1,5 @@
 """`/{path}/data`: the bytes of a stream. Read ranges, replace, append, append at an offset."""
 
-import json
 import secrets
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -197,22 +196,10 @@ def receipt_response(receipt: Receipt) -> Response:
     return response
 
 
-def not_allowed(context: Document, request: Request) -> Response:
-    """Answer 405 with what can be done here."""
-    allowed = "GET, HEAD, PUT, POST, PATCH" if IWritableStream.providedBy(context) else "GET, HEAD"
-    body = {"type": "about:blank", "title": "Method not allowed", "status": 405, "detail": f"Use {allowed}"}
-    response = Response(
-        json.dumps(body).encode(), status=405, content_type="application/problem+json", charset=None
-    )
-    response.headers["Allow"] = allowed
-    return response
-
-
 def includeme(config: Configurator) -> None:
     """Register the bytes of all documents that have some; half of the threads may wait for large answers."""
     config.registry["download_slots"] = Semaphore(max(1, config.registry["site"].settings.threads // 2))
     at = {"name": "data"}
-    config.add_view(not_allowed, context=IByteStream, permission="view", require_csrf=False, **at)
     config.add_view(get, context=IByteStream, request_method=("GET", "HEAD"), permission="view", **at)
     for method, view in (("PUT", put), ("POST", post), ("PATCH", patch)):
         config.add_view(view, context=IWritableStream, request_method=method, permission="edit", **at)

@@ -47,5 +47,5 @@ def _catalog_answers(request: Request) -> bool:
 def includeme(config: Configurator) -> None:
     """Register both for everybody."""
     for name, view in (("healthz", healthz), ("readyz", readyz)):
-        config.add_route(name, f"/{name}", request_method="GET", factory=lambda _request: None)
-        config.add_view(view, route_name=name, permission="__no_permission_required__")
+        config.add_route(name, f"/{name}", factory=lambda _request: None)
+        config.add_view(view, route_name=name, request_method="GET", permission="__no_permission_required__")

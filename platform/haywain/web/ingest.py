@@ -59,7 +59,7 @@ class IngestApplication:
     def _ingest(self, environ: dict[str, Any], policy: str) -> Receipt:
         user = self._user(environ)
         if environ["REQUEST_METHOD"] != "POST":
-            raise MethodError("Use POST")
+            raise MethodError(environ["REQUEST_METHOD"], ("POST",))
         query = _query(environ.get("QUERY_STRING", ""))
         return deliver(
             self._site,
@@ -109,10 +109,5 @@ def refuse(
         _log.error("request %s: %s", request_id, error)
     body = problem_body(error.status, error.title, error.detail, request_id)
     headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
-    allow = [("Allow", "POST")] if error.status == 405 else []
-    start_response(f"{error.status} {_phrase(error.status)}", [*headers, *allow, *headers_of(error)])
+    start_response(f"{error.status} {HTTPStatus(error.status).phrase}", [*headers, *headers_of(error)])
     return [body]
-
-
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase

@@ -55,9 +55,9 @@ def _local(target: str) -> str:
 def includeme(config: Configurator) -> None:
     """Register the form for everybody."""
     config.add_route("login", "/login")
-    config.add_route("logout", "/logout", request_method="POST")
+    config.add_route("logout", "/logout")
     form = {"route_name": "login", "renderer": "haywain:templates/login.jinja2"}
     everybody = "__no_permission_required__"
     config.add_view(show, request_method="GET", permission=everybody, **form)
     config.add_view(log_in, request_method="POST", permission=everybody, **form)
-    config.add_view(log_out, route_name="logout", permission=everybody)
+    config.add_view(log_out, route_name="logout", request_method="POST", permission=everybody)

@@ -6,8 +6,8 @@ import secrets
 from urllib.parse import quote
 
 from pyramid.config import Configurator
-from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
-from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound, HTTPSeeOther
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, PredicateMismatch
+from pyramid.httpexceptions import HTTPException, HTTPNotFound, HTTPSeeOther
 from pyramid.renderers import render
 from pyramid.request import Request
 from pyramid.response import Response
@@ -15,7 +15,16 @@ from pyramid_retry import is_last_attempt
 from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
-from haywain.errors import HaywainError, OffsetError, RangeError, TemporaryError, ThrottledError
+from haywain.errors import (
+    HaywainError,
+    MethodError,
+    NotAcceptableError,
+    OffsetError,
+    RangeError,
+    TemporaryError,
+    ThrottledError,
+)
+from haywain.web.methods import methods_at
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +49,8 @@ def headers_of(error: HaywainError) -> list[tuple[str, str]]:
         return [("Upload-Offset", str(error.actual))]
     if isinstance(error, RangeError):
         return [("Content-Range", f"bytes */{error.size}")]
+    if isinstance(error, MethodError):
+        return [("Allow", error.allowed)]
     if error.status == 401:
         return [("WWW-Authenticate", 'Basic realm="Haywain", charset="UTF-8"')]
     return []
@@ -76,7 +87,12 @@ def _haywain_error(error: HaywainError, request: Request) -> Response:
 
 
 def _to_login(request: Request) -> Response:
-    return HTTPSeeOther(f"/login?came_from={quote(request.path_qs, safe='/')}")
+    """Send a browser to the login, which leads back; from a form to the page where the form stands."""
+    came_from = request.path_qs
+    if request.method not in ("GET", "HEAD"):
+        page, own = request.referer or "", request.host_url
+        came_from = page.removeprefix(own) if page.startswith(f"{own}/") else "/"
+    return HTTPSeeOther(f"/login?came_from={quote(came_from, safe='/')}")
 
 
 def _is_known(request: Request) -> bool:
@@ -94,16 +110,24 @@ def _unauthorized(request: Request) -> Response:
     return response
 
 
-def _forbidden(error: HTTPForbidden, request: Request) -> Response:
+def _forbidden(error: HTTPException, request: Request) -> Response:
     if not _is_known(request):
         return _unauthorized(request)
     return problem(request, 403, "Forbidden", "You may not do this here; ask a Manager for a role that may")
 
 
 def _not_found(error: HTTPNotFound, request: Request) -> Response:
+    """Answer 404; 405 or 406 where there is something, for another method or in other media types."""
     if not _is_known(request):
         return _unauthorized(request)
-    return problem(request, 404, "Not found", f"There is nothing at {request.path[:200]}")
+    allowed = methods_at(request) if isinstance(error, PredicateMismatch) else ()
+    if not allowed:
+        return problem(request, 404, "Not found", f"There is nothing at {request.path[:200]}")
+    if not request.has_permission("view"):
+        return _forbidden(error, request)
+    if request.method in allowed:
+        return _haywain_error(NotAcceptableError("What is here does not come in a type of Accept"), request)
+    return _haywain_error(MethodError(request.method, allowed), request)
 
 
 def _csrf(error: Exception, request: Request) -> Response:

@@ -80,7 +80,7 @@ def reindex(request: Request) -> Response:
 
 def includeme(config: Configurator) -> None:
     """Register the search and the reindex."""
-    config.add_route("search", "/api/v1/search", request_method="GET")
-    config.add_view(search, route_name="search", permission="view")
-    config.add_route("reindex", "/api/v1/reindex", request_method="POST")
-    config.add_view(reindex, route_name="reindex", permission="manage")
+    config.add_route("search", "/api/v1/search")
+    config.add_view(search, route_name="search", request_method="GET", permission="view")
+    config.add_route("reindex", "/api/v1/reindex")
+    config.add_view(reindex, route_name="reindex", request_method="POST", permission="manage")

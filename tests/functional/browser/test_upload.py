@@ -28,7 +28,7 @@ def same(client: Client, path: str, file: Path) -> bool:
 
 
 def throttle(page: Page) -> Callable[..., object]:
-    """Send 4 MiB/s from now on, so that there is a middle; return what ends that (``offline=True``: by a cut)."""
+    """Send 4 MiB/s from now on, so that there is a middle; return what ends that (`offline=True`: a cut)."""
     network = page.context.new_cdp_session(page)
     network.send("Network.emulateNetworkConditions", SPEED | {"uploadThroughput": 4 * MIB})
 

@@ -86,7 +86,5 @@ def _with_charset(media_type: str) -> str:
 def includeme(config: Configurator) -> None:
     """Register the files for everybody; they need no database."""
     config.registry["assets"] = Assets()
-    config.add_route(
-        "static", "/static/*subpath", request_method=("GET", "HEAD"), factory=lambda _request: None
-    )
-    config.add_view(show, route_name="static", permission="__no_permission_required__")
+    config.add_route("static", "/static/*subpath", factory=lambda _request: None)
+    config.add_view(show, route_name="static", request_method="GET", permission="__no_permission_required__")

@@ -165,5 +165,5 @@ def search(context: PortalRoot, request: Request) -> Values:
 def includeme(config: Configurator) -> None:
     """Register the list of every module, and the search."""
     add_page(config, show_module, "module", context=Module)
-    config.add_route("search_page", "/search", request_method="GET")
+    config.add_route("search_page", "/search")
     add_page(config, search, "module", route_name="search_page")
