@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from haywain.document import Document
-from haywain.errors import DuplicateError, HaywainError, OffsetError, TemporaryError
+from haywain.errors import DuplicateError, HaywainError, NotFoundError, OffsetError, TemporaryError
 from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
 from haywain.interfaces import IWritableStream
 from haywain.portal import Portal, Site
 from haywain.security import ANONYMOUS, User, require
-from haywain.security.accounts import Account
+from haywain.security.accounts import Account, Credential
 from haywain.store.pieces import Pieces
-from haywain.store.upload import Upload
+from haywain.store.upload import Upload, UploadInfo
 from haywain.values import MIB, Offset, Receipt
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def place(site: Site, placement: Placement, user: User) -> Receipt:
     placement.body.fsync()
     identity = BodyIdentity.of(placement.body.chunks()) if placement.key else None
     receipt, tid = site.transact(
-        lambda portal: _place(portal, placement, identity), user, lock=f"stream:{placement.path}"
+        lambda portal: _place(portal, placement, identity), user, lock=_lock_of(site, placement.path)
     )
     return receipt if receipt.tid else Receipt("stored", receipt.path, receipt.offset, receipt.length, tid)
 
@@ -137,7 +137,7 @@ def complete_upload(site: Site, upload: Upload, user: User) -> None:
         receipt = _put(document, cast(WritableStream, document), upload.info.mode, body)
         ledger.add(key, receipt, identity, portal.site.settings.ledger_days)
 
-    site.transact(work, user, lock=f"stream:{upload.info.path}")
+    site.transact(work, user, lock=_lock_of(site, upload.info.path))
     site.uploads.finish(upload.id)
 
 
@@ -149,17 +149,34 @@ def finish_uploads(site: Site) -> int:
     done = 0
     for upload in site.uploads.complete():
         try:
-            complete_upload(site, upload, _user_now(site, upload.info.user))
+            complete_upload(site, upload, _user_now(site, upload.info))
             done += 1
-        except HaywainError as error:
+        except (HaywainError, OSError) as error:
             _log.warning("the upload %s stays as it is: %s", upload.id, error)
     return done
 
 
-def _user_now(site: Site, login: str) -> User:
+def _user_now(site: Site, info: UploadInfo) -> User:
+    """Return who began an upload, with the rights that person has now, or the token that was used."""
     with site.open() as portal:
-        person = cast("Account | None", portal.root.find("login", login))
+        if info.token_path is not None:
+            try:
+                token = cast("Credential", portal[info.token_path])
+            except NotFoundError:
+                return ANONYMOUS
+            return token.user_of(portal.root) or ANONYMOUS
+        person = cast("Account | None", portal.root.find("login", info.user))
         return person.user() if person is not None and person.state == "validated" else ANONYMOUS
+
+
+def _lock_of(site: Site, path: str) -> str:
+    """Return the lock of a stream: that of its tag where it is a sink, since deliveries take that one.
+
+    Else a large upload, which takes seconds, would meet a conflict with a quick delivery at every try.
+    """
+    with site.open() as portal:
+        sinks = (claim for claim in portal[path].claims if claim.startswith("sink:"))
+        return next(sinks, f"stream:{path}")
 
 
 def _writable(portal: Portal, path: str) -> Document:
