@@ -1,12 +1,22 @@
 """Ledger: a key is known for its days, and nobody else's key is."""
 
 import pytest
+from ZODB.POSException import ConflictError
 
 from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
+from haywain.portal import Site
 from haywain.values import Offset, Path, Receipt
 
 RECEIPT = Receipt("stored", Path("m/1"), Offset(5), 3)
 BODY = BodyIdentity.of([b"abc"])
+DAY_S = 86_400
+NOON_S = 20_000.5 * DAY_S
+
+
+@pytest.fixture(autouse=True)
+def noon(set_clock) -> None:
+    """Near midnight an entry lies in two days."""
+    set_clock.now_s = NOON_S
 
 
 def test_key_is_bound_to_sender_and_policy() -> None:
@@ -57,3 +67,32 @@ def test_clock_that_goes_back_drops_nothing(set_clock) -> None:
     set_clock.forward(days=-100)
     ledger.add(b"earlier", RECEIPT, BODY, 30)
     assert ledger.find(b"k") and ledger.find(b"earlier")
+
+
+@pytest.mark.parametrize("seconds", [(-60, 60), (60, -60), (-1, 0), (-60, -60)], ids=str)
+def test_two_processes_add_a_key_once_around_midnight(
+    site: Site, set_clock, seconds: tuple[int, int]
+) -> None:
+    key = ledger_key("", "midnight", str(seconds))
+    with site.open() as first, site.open() as second:
+        for portal, seconds_after in zip((first, second), seconds, strict=True):
+            set_clock.now_s = 20_000 * DAY_S + seconds_after
+            ledger = Ledger.of(portal.root)
+            assert ledger.find(key) is None
+            ledger.add(key, RECEIPT, BODY, 30)
+        first.commit()
+        with pytest.raises(ConflictError):
+            second.commit()
+        second.abort()
+        assert Ledger.of(second.root).find(key).matches(BODY)
+
+
+def test_day_begun_before_midnight_drops_the_oldest_when_it_comes(set_clock) -> None:
+    ledger = Ledger()
+    ledger.add(b"old", RECEIPT, BODY, 30)
+    set_clock.now_s = NOON_S + 30.5 * DAY_S - 60
+    ledger.add(b"before", RECEIPT, BODY, 30)
+    assert ledger.find(b"old") and ledger.find(b"before")
+    set_clock.forward(120)
+    ledger.add(b"after", RECEIPT, BODY, 30)
+    assert ledger.find(b"old") is None and ledger.find(b"before") and ledger.find(b"after")

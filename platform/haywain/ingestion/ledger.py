@@ -2,7 +2,8 @@
 
 An entry is written in the transaction of the append, so the two never disagree, in this process or across
 processes: two transactions that add one key conflict in its BTree, and the second, tried again, finds the
-first.  Keys lie in one BTree a day; days out of the window are dropped whole.
+first.  Keys lie in one BTree a day; days out of the window are dropped whole.  Near midnight (UTC) an entry
+lies in both days, so that two processes conflict also where it is tomorrow for one of them already.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from haywain.document import PortalRoot
 
 _DAY_S = 86_400
+_NEAR_S = 900  # of midnight: longer than a transaction takes, and clocks differ
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,22 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def add(self, key: bytes, receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
         """Remember a receipt, in place of an older one of this key; drop days out of the window."""
-        for day in self._newest_first():
-            day.pop(key, None)
-        today = int(clock.now_s() // _DAY_S)
-        if today not in self.days:
-            self.days[today] = OOBTree()
-            for old in list(self.days.keys(max=today - window_days - 1)):
-                del self.days[old]
-        self.days[today][key] = LedgerEntry(receipt, body)
+        for tree in self._newest_first():
+            tree.pop(key, None)
+        now_s, entry = clock.now_s(), LedgerEntry(receipt, body)
+        for day in {_day(now_s), _day(now_s - _NEAR_S), _day(now_s + _NEAR_S)}:
+            if day not in self.days:
+                self.days[day] = OOBTree()
+            self.days[day][key] = entry
+        for old in list(self.days.keys(max=_day(now_s) - window_days - 1)):
+            del self.days[old]
 
     def _newest_first(self) -> Iterator[OOBTree]:
         yield from reversed(list(self.days.values()))
+
+
+def _day(moment_s: float) -> int:
+    return int(moment_s // _DAY_S)
 
 
 def ledger_key(scope: str, policy: str, key: str) -> bytes:
