@@ -134,7 +134,9 @@ class Client:
 
 
 class Program:
-    """`haywain serve` on a directory; can be stopped, killed and started again."""
+    """`haywain serve`, or another `verb`, on a directory; can be stopped, killed and started again."""
+
+    verb = "serve"
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data, self.arguments = data, arguments
@@ -145,7 +147,7 @@ class Program:
 
     def launch(self, port: int = 0) -> None:
         """Begin to start it, on this port."""
-        command = [sys.executable, "-m", "haywain", "serve", "--data", str(self.data), "--port", str(port)]
+        command = [sys.executable, "-m", "haywain", self.verb, "--data", str(self.data), "--port", str(port)]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],

@@ -18,10 +18,13 @@ from haywain.app import Serving
 from haywain.cli.logs import set_up_logs
 from haywain.cli.options import address_options, data_options
 from haywain.cli.serve import announce
-from haywain.errors import HaywainError
+from haywain.errors import HaywainError, TemporaryError
 from haywain.portal import Portal, Site
 from haywain.settings import load
 from haywain.store.fsync import write_durably
+
+STOP_S = 5
+"""So long the last samples may take to be stored."""
 
 _AGENT = "demo-agent"
 
@@ -35,36 +38,57 @@ def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed 
     if flags["data"] is None:
         flags["data"] = Path(tempfile.mkdtemp(prefix="haywain-demo-")) / "var"
     with Serving(load(config, **flags)) as serving:
-        agent = _Agent(serving)
-        announce(serving)
-        _say(f"log in as admin with the password {_password(serving.site)}")
+        agent = Agent(serving)
+        announce(serving, agent.stop)
+        if not serving.password:
+            _say(f"log in as admin with the password {_password(serving.site)}")
         _say(f"the data lie in {serving.site.path}")
         agent.start()
         serving.run()
-        agent.stop()
 
 
-class _Agent(threading.Thread):
-    """Sends the recordings once, then what this machine consumes, as any agent would: over HTTP."""
+class Agent(threading.Thread):
+    """Sends the recordings once, then what this machine consumes, as any agent would: over HTTP.
+
+    It is stopped before the server, which takes its last bytes; then it stops the server.
+    """
 
     def __init__(self, serving: Serving) -> None:
+        """Prepare to send to a portal that listens."""
         super().__init__(name="demo-agent", daemon=True)
-        self._sender = Sender(serving.url, _token(serving.site))
+        self._serving = serving
+        self._stop_wanted = threading.Event()
+        self._sender = Sender(serving.url, _token(serving.site), sleep=self._pause)
         self._resources = ResourceSender(self._sender)
 
+    def stop(self) -> None:
+        """Ask it to send what it has sampled, then to stop the server; a signal's handler may call it."""
+        self._stop_wanted.set()
+
     def run(self) -> None:
+        """Send until `stop`."""
         try:
-            for name, recording in recordings():
-                receipt = self._sender.send(name, recording, key=f"demo-{name}")
-                _say(f"{name}: {len(recording)} bytes {receipt.status} as /{receipt.path}")
+            self._send_recordings()
         except HaywainError as error:
             _say(f"the demo's recordings could not be sent: {error.detail}")
         self._resources.start()
         _say("the resource consumption of this machine comes in live")
-
-    def stop(self) -> None:
-        """Stop sampling."""
+        self._stop_wanted.wait()
+        _say("stopping")
         self._resources.stop()
+        self._resources.join(STOP_S)
+        self._serving.server.stop()
+
+    def _send_recordings(self) -> None:
+        for name, recording in recordings():
+            if self._stop_wanted.is_set():
+                return
+            receipt = self._sender.send(name, recording, key=f"demo-{name}")
+            _say(f"{name}: {len(recording)} bytes {receipt.status} as /{receipt.path}")
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop_wanted.wait(seconds):
+            raise TemporaryError("The demo is stopped")
 
 
 def _token(site: Site) -> str:

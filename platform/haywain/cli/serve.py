@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,31 @@ def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed 
     """Start the portal; when it is ready it prints its address.  SIGTERM stops it cleanly."""
     set_up_logs()
     with Serving(load(config, **flags)) as serving:
-        announce(serving)
+        announce(serving, leave)
         serving.run()
 
 
-def announce(serving: Serving) -> None:
-    """Print the password of a first start on stderr and the address on stdout; stop on SIGTERM and Ctrl-C."""
+def announce(serving: Serving, stop: Callable[[], None]) -> None:
+    """Print the password of a first start on stderr and the address on stdout.
+
+    From then on SIGTERM or Ctrl-C calls `stop`, in the main thread; another Ctrl-C leaves at once.
+    """
     if serving.password:
         where = serving.site.path / "admin-password"
         print(
             f"haywain: user admin, password {serving.password} (kept in {where})", file=sys.stderr, flush=True
         )
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+
+    def handle(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the clean stop short
+        signal.signal(signal.SIGINT, lambda number, frame: leave())
+        stop()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
     print(f"haywain: serving {serving.url}", flush=True)
 
 
-def _stop(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough; a second would cut the clean stop short
+def leave() -> None:
+    """Have the main loop end: the server takes it for the wish to stop."""
     raise SystemExit(0)
