@@ -15,11 +15,11 @@ def ini(folder: Path, text: str) -> Path:
 
 
 def test_first_that_is_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = ini(tmp_path, "[haywain]\nport = 1\nthreads = 2\nhost = ini\n")
+    config = ini(tmp_path, "[haywain]\nport = 1\nthreads = 6\nhost = ini\n")
     monkeypatch.setenv("HAYWAIN_PORT", "3")
-    monkeypatch.setenv("HAYWAIN_THREADS", "4")
+    monkeypatch.setenv("HAYWAIN_THREADS", "5")
     found = load(config, port=5, host=None)
-    assert (found.port, found.threads, found.host, found.ledger_days) == (5, 4, "ini", 30)
+    assert (found.port, found.threads, found.host, found.ledger_days) == (5, 5, "ini", 30)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_missing_file_and_bad_flag_are_configuration_errors(tmp_path: Path) -> N
 
 def test_a_percent_sign_is_a_percent_sign(tmp_path: Path) -> None:
     assert load(ini(tmp_path, "[haywain]\nadmin_password = 50%more%%\n")).admin_password == "50%more%%"
+
+
+@pytest.mark.parametrize(("given", "counts_as"), [(1, 4), (4, 4), (5, 5)])
+def test_few_threads_count_as_four(given: int, counts_as: int) -> None:
+    assert load(threads=given).threads == counts_as

@@ -4,11 +4,14 @@ import configparser
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from haywain.errors import DataDirectoryError
 from haywain.values import MIB
+
+LEAST_THREADS = 4
+"""Half of the threads may wait for clients that read slowly; so many leave two for everybody else."""
 
 
 class Settings(BaseSettings):
@@ -21,13 +24,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     admin_password: str = Field("", description="Password of the user admin at the first start.")
-    threads: int = Field(64, ge=1, le=1024, description="Request threads.")
+    threads: int = Field(64, ge=1, le=1024, description=f"Request threads; at least {LEAST_THREADS}.")
     body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
     decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
     ledger_days: int = Field(30, ge=1, description="How long idempotency keys are remembered.")
     upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")
     pack_days: int = Field(7, ge=0, description="How many days of history a pack keeps.")
+
+    @field_validator("threads")
+    @classmethod
+    def _are_enough(cls, value: int) -> int:
+        return max(value, LEAST_THREADS)
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]  # the unused sources are not named

@@ -198,7 +198,7 @@ def receipt_response(receipt: Receipt) -> Response:
 
 def includeme(config: Configurator) -> None:
     """Register the bytes of all documents that have some; half of the threads may wait for large answers."""
-    config.registry["download_slots"] = Semaphore(max(1, config.registry["site"].settings.threads // 2))
+    config.registry["download_slots"] = Semaphore(config.registry["site"].settings.threads // 2)
     at = {"name": "data"}
     config.add_view(get, context=IByteStream, request_method=("GET", "HEAD"), permission="view", **at)
     for method, view in (("PUT", put), ("POST", post), ("PATCH", patch)):
