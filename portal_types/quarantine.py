@@ -1,4 +1,4 @@
-"""Quarantine: what could not be delivered, kept with its reason until it is replayed."""
+"""Quarantine: what could not be delivered, kept with its reason until it is replayed or discarded."""
 
 import io
 from collections.abc import Iterator
@@ -26,7 +26,10 @@ class QuarantineProperties(Properties):
 
 @implementer(IByteStream)
 class Quarantine(Document):
-    """One request whose bytes are kept; *replay* delivers them once the reason is gone."""
+    """One request whose bytes are kept; *replay* delivers them once the reason is gone.
+
+    Then, and when it is discarded, its bytes are let go: they would fill the quarantine for ever.
+    """
 
     portal_type = "Quarantine"
     module_id = "quarantine_module"
@@ -60,14 +63,24 @@ class Quarantine(Document):
                 raise InvalidError(f"{name}: what was sent stays as it was")
         super().edit(**changes)
 
+    def after_transition(self, name: str) -> None:
+        """Let the bytes go when it is discarded."""
+        if name == "discard":
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Keep what is known of the request, and its bytes no longer; the next pack frees their room."""
+        self._stream.replace()
+        self.reindex()
+
     @property
     def size(self) -> int:
-        """The number of bytes of the body."""
+        """The number of bytes of the body; 0 once they were let go."""
         return self._stream.size
 
     @property
     def etag(self) -> str:
-        """A strong entity tag; the bytes never change."""
+        """A strong entity tag: the transaction that kept the bytes or let them go."""
         self._stream._p_activate()
         return f"{tid_of(self._stream)}-{self.size:x}"
 

@@ -146,6 +146,9 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     def after_add(self, root: "PortalRoot") -> None:
         """Claim what must be unique, once it is in its module; raises DuplicateError."""
 
+    def after_transition(self, name: str) -> None:
+        """Do what a transition of its workflow brings with it."""
+
     def shown_once(self) -> dict[str, str]:
         """Return what only the one who made it may see, and only now."""
         return {}

@@ -20,6 +20,7 @@ from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
 from haywain.security import SYSTEM, User, hidden_portal_types
+from haywain.security.rate import Rate
 from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
@@ -173,6 +174,7 @@ class Site:
         self.is_new = self.directory.open()
         self.locks = NamedLocks()
         self.stopping = threading.Event()
+        self.quarantine_rate = Rate(settings.quarantine_per_minute)
         try:
             with ExitStack() as opened:
                 opened.callback(self.directory.close)

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     threads: int = Field(64, ge=1, le=1024, description=f"Request threads; at least {LEAST_THREADS}.")
     body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
     decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
+    quarantine_per_minute: int = Field(600, ge=1, description="Quarantined requests of a sender a minute.")
     ledger_days: int = Field(30, ge=1, description="How long idempotency keys are remembered.")
     upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")

@@ -45,6 +45,7 @@ class Workflow:
         document.state = found.target
         document.note(name, user, comment)
         document.edited = clock.now_s()
+        document.after_transition(name)
         document.reindex()
 
 

@@ -15,10 +15,12 @@ from haywain.ingestion import quarantine, replay
 from haywain.interfaces import Route
 from haywain.portal import Portal, Site
 from haywain.security import SYSTEM, User
+from haywain.security.rate import Rate
 from haywain.values import Receipt
 
 Send = Callable[..., Receipt]
 BytesOf = Callable[[str], bytes]
+OTHER = User("agent", frozenset({"Agent"}), frozenset({"ingest:default"}), "token_module/2")
 ODD = {"policy": "odd", "user": User("system", frozenset({"Manager"}))}
 
 
@@ -348,6 +350,24 @@ def test_full_quarantine_asks_to_come_again(site: Site, send: Send, monkeypatch:
         send(b"../x", b"x" * 2000)
     again = send(b"../x", b"kept", key="before it was full")
     assert (again.status, again.path) == ("duplicate", kept.path)
+
+
+def test_one_token_fills_the_quarantine_slowly(
+    site: Site, send: Send, set_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "quarantine_rate", Rate(2))
+    first = send(b"../x", b"one", key="of a rate")
+    assert send("fine", b"x").status == "stored" and send(b"../x", b"two").status == "quarantined"
+    before = quarantined(site)
+    with pytest.raises(TemporaryError, match="cannot be delivered") as refused:
+        send(b"../x", b"three")
+    assert refused.value.retry_after_s == 30 and quarantined(site) == before
+    again = send(b"../x", b"one", key="of a rate")
+    assert (again.status, again.path) == ("duplicate", first.path)
+    assert send("fine", b"x").status == "stored"
+    assert send(b"../x", b"x", user=OTHER).status == "quarantined"
+    set_clock.forward(30)
+    assert send(b"../x", b"three").status == "quarantined"
 
 
 def test_full_catalog_is_temporary(site: Site, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from haywain.errors import ForbiddenError, HaywainError, InvalidError, NotFoundError
+from haywain.errors import DeliveryError, ForbiddenError, HaywainError, InvalidError, NotFoundError
 from haywain.ingestion import replay
 from haywain.portal import Site
 from haywain.security import SYSTEM, User
 from haywain.values import Receipt
+from haywain.workflow import WORKFLOWS
 
 Send = Callable[..., Receipt]
 
@@ -86,6 +87,70 @@ def test_bad_tag_stays_bad(site: Site, send: Send, raw: bytes | None) -> None:
     kept = send(raw, b"x")
     with pytest.raises(InvalidError, match="tag"):
         replay(site, kept.path, SYSTEM)
+
+
+def test_what_a_replay_or_a_discard_settled_holds_no_bytes(site: Site, send: Send, fail: Any) -> None:
+    """Else the quarantine is full once and for all."""
+    replayed, discarded = (send_odd(send, "settled", body).path for body in (b"abc", b"def"))
+    fail(False)
+    replay(site, replayed, SYSTEM)
+    site.transact(lambda p: WORKFLOWS["quarantine"].apply(p[discarded], "discard", "admin"))
+    with site.open() as portal:
+        for path in (replayed, discarded):
+            assert portal[path].size == 0 and portal.catalog(path=path, size=0).count() == 1
+
+
+def test_two_chunks_under_one_key_are_both_delivered(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    """The sender's mistake is no reason to lose the second: who replays it has decided."""
+    first, second = (send_odd(send, "one key", body, key="both") for body in (b"one\n", b"two\n"))
+    fail(False)
+    with pytest.raises(InvalidError, match=f"{first.path} came before"):
+        replay(site, second.path, SYSTEM)
+    stored, other = replay(site, first.path, SYSTEM), replay(site, second.path, SYSTEM)
+    assert (other.status, other.offset, other.length) == ("stored", 4, 4)
+    assert bytes_of(stored.path) == b"one\ntwo\n"
+    again = [send_odd(send, "one key", body, key="both") for body in (b"one\n", b"two\n")]
+    assert [(r.status, r.path, r.offset) for r in again] == [
+        ("duplicate", stored.path, 0),
+        ("duplicate", stored.path, 4),
+    ]
+
+
+def test_second_chunk_is_delivered_where_the_first_was_discarded(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    first, second = (send_odd(send, "discarded", body, key="d") for body in (b"one\n", b"one\ntwo\n"))
+    fail(False)
+    site.transact(lambda p: WORKFLOWS["quarantine"].apply(p[first.path], "discard", "admin"))
+    assert bytes_of(replay(site, second.path, SYSTEM).path) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("between", [b"", b"others\n"], ids=["at the end", "others since"])
+def test_chunk_that_grew_in_quarantine_is_stored_once(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes], between: bytes
+) -> None:
+    tag = f"grown {len(between)}"
+    first, second = (send_odd(send, tag, body, key=tag) for body in (b"one\n", b"one\ntwo\n"))
+    fail(False)
+    stored = replay(site, first.path, SYSTEM)
+    send_odd(send, tag, between)
+    rest = replay(site, second.path, SYSTEM)
+    assert (rest.offset, rest.length) == (4 + len(between), 4)
+    assert bytes_of(stored.path) == b"one\n" + between + b"two\n"
+    assert send_odd(send, tag, b"one\ntwo\n", key=tag).status == "duplicate"
+
+
+def test_chunk_that_grew_within_a_record_stays(
+    site: Site, send: Send, fail: Any, bytes_of: Callable[[str], bytes]
+) -> None:
+    first, second = (send_odd(send, "within", body, key="w") for body in (b"on", b"one\n"))
+    fail(False)
+    stored = replay(site, first.path, SYSTEM)
+    with pytest.raises(DeliveryError, match="first 2 bytes"):
+        replay(site, second.path, SYSTEM)
+    assert bytes_of(stored.path) == b"on"
 
 
 def test_query_chunk_can_be_replayed(

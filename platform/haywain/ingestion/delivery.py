@@ -6,19 +6,17 @@ What may succeed later raises TemporaryError: 503, the one status that all agent
 
 import logging
 from dataclasses import replace
-from typing import Any, cast
 
 from haywain.document import Document
 from haywain.errors import DeliveryError, InvalidError, NotFoundError, TemporaryError, TooLargeError
 from haywain.ingestion.boundary import ends_record
-from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry, ledger_key
+from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry
 from haywain.ingestion.policy import blamed_on, policy_of, route_of, rule_of
-from haywain.ingestion.quarantine import quarantine, request_of
+from haywain.ingestion.quarantine import quarantine
 from haywain.ingestion.request import Delivery, Request, decoded
 from haywain.ingestion.sink import sink_of
 from haywain.interfaces import Chunk, IngestionRule
 from haywain.portal import Portal, Site
-from haywain.security import User, require
 from haywain.values import Offset, Path, Receipt
 
 _log = logging.getLogger(__name__)
@@ -44,30 +42,8 @@ def deliver(site: Site, request: Request) -> Receipt:
     except OSError as error:
         _log.exception("storage trouble")
         raise TemporaryError(f"The storage has trouble: {error.strerror or error}", 10) from error
-    return receipt if receipt.tid else replace(receipt, tid=tid)
-
-
-def replay(site: Site, path: str, user: User) -> Receipt:
-    """Deliver what is in quarantine; it keeps its key, so this is idempotent.
-
-    Raises DeliveryError or InvalidError with the reason if it still cannot be delivered.
-    """
-
-    def work(portal: Portal) -> Receipt:
-        kept: Any = portal[path]  # Any: a Quarantine, which this layer does not import
-        require(user, "edit", kept)
-        if kept.state != "quarantined":
-            raise InvalidError(f"{path} is {kept.state} already")
-        policy_of(portal, kept.properties.policy)
-        delivery = decoded(request_of(kept, user), site.settings)
-        receipt = _store(portal, delivery, scope=kept.properties.scope)
-        kept.state = "replayed"
-        kept.note("replayed", user.login, f"{receipt.path} at {receipt.offset}")
-        kept.link("aggregate", portal[receipt.path])
-        kept.reindex()
-        return receipt
-
-    receipt, tid = site.transact(work, user, lock="quarantine")
+    if receipt.status == "quarantined":
+        site.quarantine_rate.note(request.scope)
     return receipt if receipt.tid else replace(receipt, tid=tid)
 
 
@@ -78,31 +54,31 @@ def _nothing(site: Site, delivery: Delivery) -> Receipt:
         return Receipt("stored", sink.path if sink else Path(""), Offset(sink.size if sink else 0), 0)
 
 
-def _store(portal: Portal, delivery: Delivery, scope: str | None = None) -> Receipt:
-    """Append, in the running transaction; `scope` is that of the first sender when this is a replay."""
-    request, ledger = delivery.request, Ledger.of(portal.root)
-    rule = rule_of(portal, request.policy)
-    key = delivery.key if scope is None or not request.key else ledger_key(scope, request.policy, request.key)
+def _store(portal: Portal, delivery: Delivery) -> Receipt:
+    """Append, in the running transaction, what the ledger does not know."""
+    rule, ledger, key = rule_of(portal, delivery.request.policy), Ledger.of(portal.root), delivery.key
     known = ledger.find(key) if key else None
-    if known is not None and not (scope is not None and known.status == "quarantined"):
+    if key and known is not None:
         if known.matches(BodyIdentity.of([delivery.body])):
             return known.receipt()
-        return _store_rest(portal, delivery, known, cast(bytes, key))
-    sink = sink_of(portal, route_of(rule, delivery.tag))
-    receipt = _append(rule, delivery, sink, delivery.body)
+        return _store_rest(portal, rule, delivery, known, key)
+    receipt = append(rule, delivery, sink_of(portal, route_of(rule, delivery.tag)), delivery.body)
     if key:
         ledger.add(key, receipt, BodyIdentity.of([delivery.body]), portal.site.settings.ledger_days)
     return receipt
 
 
-def _append(rule: IngestionRule, delivery: Delivery, sink: Document, body: bytes) -> Receipt:
+def append(rule: IngestionRule, delivery: Delivery, sink: Document, body: bytes) -> Receipt:
+    """Have the policy put bytes into a sink, in the running transaction; raises DeliveryError if it fails."""
     offset = sink.size
     with blamed_on(rule):
         rule.deliver(Chunk(delivery.tag, body, delivery.request.content_type), sink)
     return Receipt("stored", sink.path, Offset(offset), sink.size - offset)
 
 
-def _store_rest(portal: Portal, delivery: Delivery, known: LedgerEntry, key: bytes) -> Receipt:
+def _store_rest(
+    portal: Portal, rule: IngestionRule, delivery: Delivery, known: LedgerEntry, key: bytes
+) -> Receipt:
     """Append what a chunk gained since it was stored; only where that leaves no gap and cuts no record."""
     if (
         known.status == "stored"
@@ -111,9 +87,7 @@ def _store_rest(portal: Portal, delivery: Delivery, known: LedgerEntry, key: byt
     ):
         sink = _kept_sink(portal, known)
         if sink is not None and sink.size == known.offset + known.length:
-            rest = _append(
-                rule_of(portal, delivery.request.policy), delivery, sink, delivery.body[known.body_length :]
-            )
+            rest = append(rule, delivery, sink, delivery.body[known.body_length :])
             whole = Receipt("stored", sink.path, Offset(known.offset), known.length + rest.length)
             window = portal.site.settings.ledger_days
             Ledger.of(portal.root).add(key, whole, BodyIdentity.of([delivery.body]), window)

@@ -18,18 +18,21 @@ _log = logging.getLogger(__name__)
 
 
 def quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
-    """Keep the raw request; a copy of it that is sent again with its key is a duplicate."""
+    """Keep the raw request; a copy of it that is sent again with its key is a duplicate.
+
+    Raises TemporaryError while the quarantine is full, or the sender has too much put into it.
+    """
     policy_of(portal, request.policy)
     ledger = Ledger.of(portal.root)
     body = (
         request.body if request.query_chunk is None or request.body else b"data_chunk=" + request.query_chunk
     )
     identity = BodyIdentity.of([body])
-    keys = [request.key, f"{request.key}\0{identity.digest.hex()}"] if request.key else []
-    hashes = [ledger_key(request.scope, request.policy, key) for key in keys]
+    hashes = kept_keys(request.scope, request.policy, request.key, identity) if request.key else ()
     for known in filter(None, map(ledger.find, hashes)):
         if known.matches(identity):
             return known.receipt()
+    _check_rate(portal, request)
     _check_room(portal, len(body))
     tag = printable_tag(request.tag)
     kept = portal.new(
@@ -50,6 +53,25 @@ def quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
         ledger.add(free, receipt, identity, portal.site.settings.ledger_days)
     _log.warning("quarantined %d bytes sent to %s: %s", len(body), request.policy, reason)
     return receipt
+
+
+def kept_keys(scope: str, policy: str, key: str, raw: BodyIdentity) -> tuple[bytes, bytes]:
+    """Return the hashes under which the ledger may know what is kept.
+
+    That of the sender's key, and, where other bytes have it, that of the key with these raw bytes.
+    """
+    return ledger_key(scope, policy, key), ledger_key(scope, policy, f"{key}\0{raw.digest.hex()}")
+
+
+def _check_rate(portal: Portal, request: Request) -> None:
+    """Raise TemporaryError if too much of this sender came here of late: agents throw away a 429."""
+    wait_s = portal.site.quarantine_rate.wait_s(request.scope)
+    if wait_s:
+        most = portal.site.settings.quarantine_per_minute
+        raise TemporaryError(
+            f"More than {most} requests a minute by this sender cannot be delivered; the quarantine says why",
+            wait_s,
+        )
 
 
 def _check_room(portal: Portal, length: int) -> None:
