@@ -28,7 +28,7 @@ class Running:
         self.uploads = uploads or Uploads(directory / "uploads", piece_size=PIECE)
         self.crash: Exception = RuntimeError()
         self.may_go_on, self.has_begun = threading.Event(), threading.Event()
-        quick = {"maintenance_s": 0.05, "threads": 4, "linger_s": 0.5} | limits
+        quick: dict[str, Any] = {"maintenance_s": 0.05, "threads": 4, "linger_s": 0.5} | limits
         self.server: Server = make_server(
             self.application, host="127.0.0.1", port=0, uploads=self.uploads, limits=ServerLimits(**quick)
         )
@@ -44,6 +44,9 @@ class Running:
         if environ["PATH_INFO"] == "/large":
             start_response("200 OK", [("Content-Length", str(64 * MIB))])
             return (bytes(MIB) for _ in range(64))
+        if environ["PATH_INFO"] == "/some":
+            start_response("200 OK", [("Content-Length", str(4 * MIB))])
+            return [bytes(4 * MIB)]
         seen = {name: environ.get(f"haywain.{name}") for name in ("upload_id", "upload_start", "request_id")}
         seen |= {"path": environ["PATH_INFO"], "content_length": environ.get("CONTENT_LENGTH")}
         body = environ["wsgi.input"].read()

@@ -40,6 +40,28 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     assert [found["pieces"][1:] for found in seen[2:4]] == [[len(data), hash(data)], [4, hash(b"defg")]]
 
 
+def test_requests_sent_ahead_wait_unparsed(running: Running) -> None:
+    """Of a connection one request is held at a time, however many come in one piece."""
+    with running.connect() as sock:
+        sock.sendall(head("GET", "/wait") + head("GET", "/a") * 4000 + head("GET", "/last"))
+        assert running.has_begun.wait(5)
+        (channel,) = running.server.active_channels.values()
+        assert len(channel.requests) == 1 and channel.request is None
+        running.may_go_on.set()
+        seen = [answer(sock)[2]["path"] for _ in range(4002)]
+    assert seen == ["/wait", *["/a"] * 4000, "/last"]
+
+
+def test_requests_sent_ahead_hold_no_thread(serve: Callable[..., Running]) -> None:
+    """Twelve answers of 4 MiB are more than what is buffered of one, and the client reads none of them."""
+    running = serve(threads=1)
+    with running.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(head("GET", "/some") * 12)
+        until(lambda: any(c.total_outbufs_len for c in running.server.active_channels.values()), "an answer")
+        assert [ask(running, head("GET", "/"))[0] for _ in range(12)] == [200] * 12
+
+
 def test_a_body_waits_for_its_continue(running: Running) -> None:
     with running.connect() as sock:
         sock.sendall(head("PUT", DATA, KEY, "Content-Length: 3", "Expect: 100-continue"))
@@ -213,6 +235,20 @@ def test_a_stop_does_not_wait_for_ever(serve: Callable[..., Running]) -> None:
         running.server.stop()
         running.thread.join(5)
         assert not running.thread.is_alive()
+
+
+def test_a_stop_frees_the_thread_of_a_client_that_does_not_read(
+    serve: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    running = serve(stop_s=0.1)
+    with running.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(head("GET", "/large"))
+        until(lambda: any(c.total_outbufs_len for c in running.server.active_channels.values()), "an answer")
+        running.server.stop()
+        running.thread.join(5)
+        assert not running.thread.is_alive()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_a_stop_in_the_middle_keeps_an_upload_and_drops_a_body(running: Running) -> None:

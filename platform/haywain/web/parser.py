@@ -123,7 +123,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
 
     body_bytes_received: int
 
-    def __init__(self, adj: Adjustments, uploads: Uploads, limits: ServerLimits) -> None:
+    def __init__(
+        self, adj: Adjustments, uploads: Uploads, limits: ServerLimits, keep: Callable[[bytes], None]
+    ) -> None:
+        """Begin without a byte; `keep` gets what comes after the end of this request."""
         super().__init__(adj)
         self.uploads, self.limits = uploads, limits
         self.request_id = new_request_id()
@@ -136,9 +139,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
         self._writer: UploadWriter | None = None
         self._limit: int | None = None
         self._is_guarded = False  # a large body needs credentials
+        self._keep = keep
 
     def received(self, data: bytes) -> int:
-        """Take bytes of this request; return how many. After a refusal the rest is dropped."""
+        """Take bytes; return how many. After a refusal the rest is dropped, after the end it is kept."""
         if self.is_cut:
             return len(data)
         try:
@@ -161,9 +165,11 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
             self._flush()
         elif self.headers_finished and not self.empty:
             self._admit()
-        if self.completed:
-            self._complete()
-        return taken
+        if not self.completed or self.empty:
+            return taken
+        self._complete()
+        self._keep(data[taken:])
+        return len(data)
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the headers; raise InvalidError for what two programs could understand differently."""

@@ -1,9 +1,7 @@
-"""The HTTP server: waitress, with deadlines, our parser, and refusals that reach the client.
+"""The HTTP server: waitress with our parser and channel, looking for what is slow, and with a clean stop.
 
-After a refusal the connection is read for a moment more: closed at once, the kernel would reset it, and a
-client that is still sending would lose the answer.  What is too slow is looked for about once a second in the
-main loop; no thread waits for a client.  Of waitress the parser, the channel's event methods and the
-server's `maintenance` are extended; the rest is as it is.
+Of waitress the parser, the channel's event methods and the server's `maintenance` are extended; the rest is
+as it is.
 """
 
 import errno
@@ -12,212 +10,24 @@ import resource
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
 from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
-from waitress.utilities import Error as WaitressError
+from waitress.task import ThreadedTaskDispatcher
 
 from haywain.errors import AddressError, HaywainError, PortInUseError
 from haywain.store.upload import Uploads
 from haywain.values import KIB
-from haywain.web.parser import TUS_VERSION, RequestParser, ServerLimits
-from haywain.web.problems import headers_of, problem_body
+from haywain.web.channel import Channel
+from haywain.web.parser import ServerLimits
 
-__all__ = ["RequestTimeoutError", "Server", "ServerLimits", "make_server"]
-
-Headers = list[tuple[str, str]]
+__all__ = ["Server", "ServerLimits", "make_server"]
 
 _log = logging.getLogger(__name__)
 _queue_log = logging.getLogger("haywain.web.queue")
 _queue_log.setLevel(logging.ERROR)  # waitress warns at each request that waits for a thread
-
-
-class RequestTimeoutError(HaywainError):
-    """The request came too slowly."""
-
-    status, exit_code, title = 408, 75, "Request timeout"
-
-
-class _PortalTask(WSGITask):  # type: ignore[misc]  # waitress has no types
-    """Asks the application."""
-
-    def get_environment(self) -> dict[str, Any]:  # Any: as WSGI has it
-        """Return the WSGI environment with our own words in it."""
-        found: dict[str, Any] = super().get_environment()
-        found.update(self.request.environ)
-        return found
-
-    def build_response_header(self) -> bytes:
-        """Let go of the upload first: the client may send its next bytes as soon as it has the answer."""
-        self.request.release()
-        return cast(bytes, super().build_response_header())
-
-
-class _ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
-    """Answers an error as problem+json (RFC 9457) and closes the connection."""
-
-    def execute(self) -> None:
-        """Write the answer."""
-        self.channel.lingers = True
-        self.set_close_on_finish()
-        running = next(iter(self.channel.requests), self.request)  # after a crash ours is a stand-in
-        running.release()
-        self.status, headers, body = _problem(self.request.error, running)
-        self.response_headers.extend(headers)
-        self.content_length = len(body)
-        self.write(body)
-
-
-def _problem(error: HaywainError | WaitressError, request: RequestParser) -> tuple[str, Headers, bytes]:
-    """Return status line, headers and body of the answer."""
-    if isinstance(error, HaywainError):
-        status, title, detail, headers = error.status, error.title, error.detail, headers_of(error)
-    else:
-        status, title, detail, headers = error.code, error.reason, str(error.body), []
-    headers += [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
-    if request.is_upload:
-        headers.append(("Tus-Resumable", TUS_VERSION))
-    return f"{status} {title}", headers, problem_body(status, title, detail, request.request_id)
-
-
-@dataclass(frozen=True)
-class _Removal:
-    """Takes the files of a cut request away, in a thread: of 100 GB there are 1,600."""
-
-    request: RequestParser
-
-    def service(self) -> None:
-        """Run as a task."""
-        self.request.close()
-
-    cancel = service
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    """A connection."""
-
-    task_class = _PortalTask
-    error_task_class = _ProblemTask
-    request: RequestParser | None
-    requests: list[RequestParser]
-    will_close: bool
-    last_activity: float
-    lingers = False  # the answer is a refusal: a body may still come
-    _has_spoken = False
-    _linger_until: float | None = None
-    _linger_left = 0
-
-    def __init__(self, server: "Server", sock: socket.socket, addr: Any, adj: Adjustments, map: Any) -> None:
-        self.limits = server.limits
-        self.parser_class = partial(RequestParser, uploads=server.uploads, limits=server.limits)
-        self.free_since = time.time()  # since then nothing but the client is waited for
-        super().__init__(server, sock, addr, adj, map=map)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request runs or its answer is not sent yet."""
-        return bool(self.requests or self.total_outbufs_len or self.close_when_flushed)
-
-    def readable(self) -> bool:
-        """Return whether to wait for bytes."""
-        if self._linger_until is not None:
-            return True
-        return not self.server.is_stopping and bool(super().readable())
-
-    def writable(self) -> bool:
-        """Return whether there is something to send or to close."""
-        return self._linger_until is None and bool(super().writable())
-
-    def handle_read(self) -> None:
-        """Read a request, or drop what comes after a refusal."""
-        if self._linger_until is None:
-            self._has_spoken = True
-            super().handle_read()
-            return
-        try:
-            data = self.recv(self.adj.recv_bytes)
-        except OSError:
-            data = b""
-        self._linger_left -= len(data)
-        if not data or self._linger_left <= 0:
-            self.handle_close()
-
-    def handle_write(self) -> None:
-        """Send; after a refusal then stop sending but not reading."""
-        if not (self.lingers and self.close_when_flushed):
-            super().handle_write()
-            return
-        self._flush_exception(self._flush_some)
-        if self.will_close:
-            self.handle_close()
-        elif self.connected and not self.total_outbufs_len:
-            self._linger()
-
-    def _linger(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.handle_close()
-            return
-        self.close_when_flushed = False
-        self._linger_left = self.limits.linger_bytes
-        self._linger_until = time.time() + self.limits.linger_s
-
-    def handle_close(self) -> None:
-        """Close; a body that was cut is given up, but what an upload got stays."""
-        super().handle_close()
-        request = self.request
-        if request is None or request.is_cut:
-            return
-        request.cut()
-        if request.pieces is None or self.server.is_stopping:
-            request.close()
-        else:
-            self.server.add_task(_Removal(request))
-
-    def cancel(self) -> None:
-        """Give up the requests that no thread has begun."""
-        for request in self.requests:
-            request.close()
-        super().cancel()
-
-    def check(self, now: float) -> None:
-        """Close or refuse what is too slow; the main loop calls it about once a second.
-
-        It closes at once: waitress's `will_close` waits for a socket that a client who does not read
-        never makes writable.
-        """
-        if self._linger_until is not None:
-            if now > self._linger_until:
-                self.handle_close()
-        elif self.is_busy:
-            self.free_since = now
-            if self.total_outbufs_len and now - self.last_activity > self.limits.idle_s:
-                self.handle_close()
-        elif self.request is None:
-            patience = self.limits.idle_s if self._has_spoken else self.limits.header_deadline_s
-            if now - max(self.last_activity, self.free_since) > patience:
-                self.handle_close()
-        elif not self.request.headers_finished:
-            if now - max(self.request.began, self.free_since) > self.limits.header_deadline_s:
-                self._refuse(f"The headers took more than {self.limits.header_deadline_s:g} seconds")
-        elif self.request.is_slow(now, self.free_since):
-            self._refuse(f"The body came slower than {self.limits.body_rate_bytes_s:g} bytes a second")
-
-    def _refuse(self, detail: str) -> None:
-        with self.requests_lock:
-            request, self.request = self.request, None
-            assert request is not None
-            request.refuse(RequestTimeoutError(detail))
-            self.requests.append(request)
-            self.server.add_task(self)
 
 
 class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
@@ -227,7 +37,7 @@ class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has
 class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
     """Listens on `effective_host`, `effective_port` from its creation to `close`."""
 
-    channel_class = _Channel
+    channel_class = Channel
     effective_host: str
     effective_port: int
     is_stopping = False
@@ -291,9 +101,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         if self._is_closed:
             return
         self._is_closed = self.is_stopping = True
-        self.task_dispatcher.shutdown(timeout=1)
-        for channel in list(self.active_channels.values()):
+        for channel in list(self.active_channels.values()):  # first: a thread may wait for one's client
             channel.handle_close()
+        self.task_dispatcher.shutdown(timeout=1)
         wasyncore.dispatcher.close(self)
         with self._trigger_lock:
             self.trigger.close()
