@@ -286,3 +286,13 @@ def test_came_from_is_data_in_the_page(browser: Client) -> None:
 def test_form_after_the_session_leads_back_to_its_page(browser: Client, referer: str, target: str) -> None:
     response = browser().post("/data_stream_module/x/transition", headers={"Referer": referer}, status=303)
     assert response.headers["Location"].replace("/", "%2F") == f"%2Flogin?came_from={target}"
+
+
+@pytest.mark.parametrize("name", ["login", "password", "came_from", "csrf_token"])
+def test_file_in_place_of_a_text_is_a_bad_request(browser: Client, name: str) -> None:
+    client = browser()
+    token = client.get("/login").form["csrf_token"].value
+    fields = {"login": "editor", "password": PASSWORD, "csrf_token": token}
+    fields.pop(name, None)
+    response = client.post("/login", fields, upload_files=[(name, "a.txt", b"text")], expect_errors=True)
+    assert response.status_int == 400

@@ -150,7 +150,8 @@ class CsrfPolicy:
     def check_csrf_token(self, request: Request, supplied: str) -> bool:
         """Return whether this is the token, sent by one of our own pages."""
         check_origin(request)
-        return hmac.compare_digest(self.get_csrf_token(request).encode(), supplied.encode("utf-8", "replace"))
+        given = str(supplied).encode("utf-8", "replace")  # a form may hold a file in its place
+        return hmac.compare_digest(self.get_csrf_token(request).encode(), given)
 
 
 def check_origin(request: Request) -> None:

@@ -11,17 +11,18 @@ from pyramid.response import Response
 from haywain.errors import ThrottledError, UnauthorizedError
 from haywain.security.accounts import Logins
 from haywain.web.identity import COOKIE, checked_password, set_cookie
+from haywain.web.pages.forms import text_in
 
 
 def show(request: Request) -> dict[str, Any]:
     """Show the form."""
-    return {"came_from": _local(request.params.get("came_from", "/")), "login": "", "error": ""}
+    return {"came_from": _local(request.GET.get("came_from", "/")), "login": "", "error": ""}
 
 
 def log_in(request: Request) -> Response | dict[str, Any]:
     """Begin a session, or show the form again with what is wrong."""
-    login, password = request.POST.get("login", ""), request.POST.get("password", "")
-    came_from = _local(request.POST.get("came_from", "/"))
+    login, password = text_in(request.POST, "login"), text_in(request.POST, "password")
+    came_from = _local(text_in(request.POST, "came_from"))
     root = request.portal.root
     try:
         user = checked_password(root, login, password, request.remote_addr or "")

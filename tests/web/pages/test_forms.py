@@ -1,5 +1,6 @@
 """Forms of documents: make, change, refuse, move."""
 
+import pytest
 from tests.web.pages.conftest import Browser
 
 from haywain.portal import Site
@@ -78,3 +79,21 @@ def test_nobody_makes_what_only_the_portal_makes(manager: Browser, paths: dict[s
 
 def test_message_of_the_address_is_one_of_ours(manager: Browser) -> None:
     assert manager.get("/?done=Your+password+was+stolen").html.find(class_="notice") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data_stream_module/new", "title"),
+        ("/person_module/new", "password"),
+        ("/token_module/new", "scopes"),
+        ("/data_stream_module/{}/transition", "comment"),
+    ],
+)
+def test_file_in_place_of_a_text_is_a_bad_request(
+    manager: Browser, paths: dict[str, str], path: str, name: str
+) -> None:
+    token = manager.get("/search").html.find("meta", {"name": "csrf-token"})["content"]
+    path = path.format(paths["weather.log"].rpartition("/")[2])
+    fields = {"csrf_token": token, "transition": "validate", "reference": "never"}
+    manager.post(path, fields, upload_files=[(name, "a.txt", b"text")], status=400)

@@ -16,7 +16,7 @@ from haywain.security import may, require
 from haywain.web.documents import create_document, make_transition
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.figures import Moment
-from haywain.web.pages.forms import Field, fields_of, typed, values_of, with_errors
+from haywain.web.pages.forms import Field, fields_of, text_in, typed, values_of, with_errors
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
 
 _ALREADY_ON_TOP = ("reference", "title")
@@ -135,7 +135,7 @@ def _fields(document: Document) -> list[Field]:
 
 def move(context: Document, request: Request) -> Response:
     """Make a transition."""
-    make_transition(request, context, request.POST.get("transition", ""), request.POST.get("comment", ""))
+    make_transition(request, context, text_in(request.POST, "transition"), text_in(request.POST, "comment"))
     return see(request, context.path, "moved")
 
 

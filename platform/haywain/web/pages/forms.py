@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
-from haywain.errors import HaywainError
+from haywain.errors import HaywainError, InvalidError
 
 _LONG = 1000
 """A text that may be longer than this gets a box of several lines."""
@@ -51,10 +51,18 @@ def fields_of(schema: type[BaseModel], values: Mapping[str, Any] | None = None) 
     return found
 
 
+def text_in(post: MultiDict, name: str) -> str:
+    """Return what a form says, "" if it says nothing; raises InvalidError for a file."""
+    value = post.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidError(f"{name[:40]!r} is a text, not a file")
+    return value
+
+
 def typed(fields: list[Field], post: MultiDict) -> list[Field]:
-    """Return the fields with what was typed, to be shown again."""
+    """Return the fields with what was typed, to be shown again; raises InvalidError for a file."""
     return [
-        replace(field, value=post.get(field.name, ""), chosen=tuple(post.getall(field.name)))
+        replace(field, value=text_in(post, field.name), chosen=tuple(map(str, post.getall(field.name))))
         if not field.is_fixed
         else field
         for field in fields
