@@ -43,6 +43,8 @@ class Token(Document):
     icon = "token"
     state = "validated"
 
+    last_used: float = 0.0  # seconds since 1970 UTC, to the hour; 0 if it never was
+
     @property
     def properties(self) -> TokenProperties:
         """All properties."""
@@ -72,6 +74,10 @@ class Token(Document):
     def shown_once(self) -> dict[str, str]:
         """Return the secret, which is nowhere else; only in the transaction that made it."""
         return {"secret": self._v_secret} if hasattr(self, "_v_secret") else {}
+
+    def as_dict(self) -> dict[str, Any]:  # Any: JSON
+        """Return the document as JSON sees it, with its last use to the hour, null if it was never used."""
+        return super().as_dict() | {"last_used": clock.iso(self.last_used) if self.last_used else None}
 
     @property
     def is_expired(self) -> bool:

@@ -9,6 +9,7 @@ from haywain import app
 from haywain.app import Housekeeping, open_site
 from haywain.errors import DataDirectoryError
 from haywain.portal import Site
+from haywain.security import User
 from haywain.security.accounts import by_password
 from haywain.settings import load
 
@@ -82,6 +83,17 @@ def test_portal_with_people_but_no_admin_starts_and_makes_none(tmp_path: Path) -
     with site.open() as portal:
         assert list(portal.root["person_module"].documents) == ["ann"]
     site.close()
+
+
+def test_housekeeping_keeps_the_uses_of_tokens(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = site.transact(lambda portal: portal.new("Token", login="admin", scopes=("read",)).path)
+    site.token_uses.note(User("admin", token=path))
+    monkeypatch.setattr(app, "REPAIR_EVERY_S", 0.001)
+    monkeypatch.setattr(app, "finish_uploads", lambda site: site.stopping.set())
+    Housekeeping(site).run()
+    site.stopping.clear()
+    with site.open() as portal:
+        assert portal[path].last_used > 0
 
 
 def test_housekeeping_goes_on_after_a_failure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

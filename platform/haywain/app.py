@@ -97,7 +97,7 @@ def _fill(portal: Portal, password: str) -> None:
 
 
 class Housekeeping(threading.Thread):
-    """What a serving process does now and then: repair the catalog, drop uploads that nobody finishes."""
+    """What a serving process does now and then: repair the catalog, see to uploads and uses of tokens."""
 
     def __init__(self, site: Site) -> None:
         """Work for a site until it stops."""
@@ -109,6 +109,7 @@ class Housekeeping(threading.Thread):
         while not self._site.stopping.wait(REPAIR_EVERY_S):
             try:
                 self._site.repair()
+                self._site.keep_uses()
                 finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
             except Exception:  # whatever it is, the next round may succeed

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -21,6 +21,7 @@ from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, Temp
 from haywain.registry import Registry, load_registry
 from haywain.security import SYSTEM, User, hidden_portal_types
 from haywain.security.rate import Rate
+from haywain.security.uses import KEEP_EVERY_S, TokenUses
 from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
@@ -175,6 +176,7 @@ class Site:
         self.locks = NamedLocks()
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
+        self.token_uses = TokenUses()
         try:
             with ExitStack() as opened:
                 opened.callback(self.directory.close)
@@ -220,6 +222,20 @@ class Site:
         raise TemporaryError(
             f"Too many changes at once, {TRIES} tries met conflicts; try again"
         ) from conflict
+
+    def keep_uses(self) -> None:
+        """Keep in the Tokens when they were last used; apart from requests, so that none meets a conflict."""
+        used = self.token_uses.take()
+
+        def work(portal: Portal) -> None:
+            for path, moment_s in used.items():
+                with suppress(NotFoundError):
+                    token: Any = portal[path]  # Any: a Token, which this layer does not import
+                    if moment_s - token.last_used >= KEEP_EVERY_S:
+                        token.last_used = moment_s
+
+        if used:
+            self.transact(work)
 
     def repair(self) -> int:
         """Make good what the catalog missed; rebuild it where it is new."""

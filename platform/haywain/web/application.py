@@ -58,6 +58,7 @@ def _portal(request: Request) -> Portal:
     portal = Portal(request.registry["site"], ANONYMOUS, request.tm)
     request.add_finished_callback(lambda _request: portal.close())
     portal.user = identify(request, portal.root)
+    portal.site.token_uses.note(portal.user)
     return portal
 
 

@@ -83,7 +83,9 @@ class IngestApplication:
         if environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
             raise ForbiddenError("A browser sent this for another site, with the credentials that it keeps")
         with self._site.open() as portal:
-            return user_of_header(portal.root, header, environ.get("REMOTE_ADDR", ""))
+            user = user_of_header(portal.root, header, environ.get("REMOTE_ADDR", ""))
+        self._site.token_uses.note(user)
+        return user
 
 
 def _query(text: str) -> dict[str, bytes]:

@@ -85,6 +85,16 @@ def test_secret_of_a_token_is_shown_once_and_works(site: Site, manager: Browser)
     program.get("/data_stream_module", headers={**bearer, "Accept": "*/*"}, status=401)
 
 
+def test_page_of_a_token_tells_its_last_use(site: Site, manager: Browser) -> None:
+    page = manager.form("/token_module/new?scopes=read").submit(status=200)
+    secret = page.html.select_one(".copyable code").text
+    where = page.html.find("a", string="I have copied it")["href"]
+    assert "never" in manager.get(where).html.find("dt", string="Last used").find_next("dd").text
+    browser(site).get("/data_stream_module", headers={"Authorization": f"Bearer {secret}"})
+    site.keep_uses()
+    assert manager.get(where).html.find("dt", string="Last used").find_next("dd").time["datetime"]
+
+
 def test_token_needs_a_scope_and_an_owner(manager: Browser) -> None:
     form = manager.form("/token_module/new")
     page = form.submit(status=400)

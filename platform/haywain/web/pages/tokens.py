@@ -1,6 +1,7 @@
 """Tokens: make one, whose secret is shown once.  Revoking is a transition like any other."""
 
 from dataclasses import replace
+from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -9,14 +10,23 @@ from pyramid.response import Response
 from haywain.document import Document, Module
 from haywain.errors import HaywainError
 from haywain.web.documents import create_document
-from haywain.web.pages.document import form_values, kind_of, refuse
+from haywain.web.pages.document import Fact, facts_of, form_values, kind_of, refuse
+from haywain.web.pages.figures import Moment
 from haywain.web.pages.forms import Field, changed, fields_of, typed, values_of
-from haywain.web.pages.page import Values, add_page, href_of, name_of, see
+from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
 
 _SCOPES = ("read", "write", "activity", "admin", "ingest:*")
 _SCOPE_HINT = (
     "What a program may do with it, at most what its owner may. ingest: send to one policy, or to any."
 )
+
+
+def show(context: Document, request: Request) -> Values:
+    """Show what a token may do, and when it was last used."""
+    token: Any = context  # Any: a Token, which this layer does not import
+    used = Moment.at(token.last_used) if token.last_used else None
+    last = Fact("Last used", "" if used else "never", moment=used)
+    return {"head": head_of(context, request), "facts": [last, *facts_of(context, request)]}
 
 
 def new(context: Module, request: Request) -> Values:
@@ -84,6 +94,7 @@ def _edited(token: Document, request: Request) -> list[Field]:
 def includeme(config: Configurator) -> None:
     """Register the forms."""
     kind = {"portal_type": "Token", "permission": "edit"}
+    add_page(config, show, "document", context=Document, portal_type="Token")
     add_page(config, new, "form", context=Module, name="new", **kind)
     add_page(config, create, "form", context=Module, name="new", request_method="POST", **kind)
     add_page(config, edit, "form", context=Document, name="edit", **kind)
