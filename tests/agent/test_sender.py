@@ -156,7 +156,7 @@ def test_each_chunk_has_a_key_of_its_own_in_order_of_time(listener, sender):
     assert not any(re.fullmatch(r"[0-9a-f]{32}", key) for key in keys), "looks like a fluentd chunk id"
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
 def test_temporary_refusal_is_tried_again_with_the_same_key(status, listener, sender, sleeps):
     listener.script.extend([(status, {}), (status, {})])
     assert sender.send("a.b", b"hello").status == "stored"

@@ -344,6 +344,7 @@ def test_a_wrong_patch_is_refused_at_its_head(running: Running, old: bytes, new:
     found, headers, _ = ask(running, patch(upload_id, 3, 4).replace(old, new))
     assert (found, headers["Tus-Resumable"]) == (status, "1.0.0")
     assert headers.get("Upload-Offset") == ("3" if status == 409 else None)
+    assert headers.get("Tus-Version") == ("1.0.0" if status == 412 else None)
     assert ask(running, patch(upload_id, 3, 7), b"defghij")[0] == 200
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 from webtest import TestApp
 from ZODB.POSException import ConflictError
 
+from haywain.catalog import Catalog
 from haywain.errors import TemporaryError
 from haywain.portal import Portal, Site
 
@@ -79,3 +81,16 @@ def test_stopping_portal_is_not_ready(site: Site, program: Client) -> None:
         assert program().get("/readyz", status=503).json["checks"]["running"] is False
     finally:
         site.stopping.clear()
+
+
+def test_page_of_an_error_does_without_what_is_broken(
+    program: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> Any:
+        raise SQLAlchemyError("the catalog is gone")
+
+    monkeypatch.setattr(Catalog, "count", fail)
+    page = program("viewer").get("/data_stream_module", headers={"Accept": "text/html"}, status=500)
+    assert page.content_type == "text/html" and "the id of this request" in page.text
+    assert "the catalog is gone" not in page.text
+    assert any("without navigation" in record.getMessage() for record in caplog.records)

@@ -97,7 +97,9 @@ def test_ended_upload_is_gone(program: Client, url: str) -> None:
 def test_upload_without_sense_is_refused(
     program: Client, url: str, headers: dict[str, str], status: int
 ) -> None:
-    program("editor").post(f"{url}/uploads", headers=headers, status=status)
+    answer = program("editor").post(f"{url}/uploads", headers=headers, status=status)
+    assert answer.headers["Tus-Resumable"] == "1.0.0"
+    assert answer.headers.get("Tus-Version") == ("1.0.0" if status == 412 else None)
 
 
 @pytest.mark.parametrize(

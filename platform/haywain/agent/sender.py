@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 Credentials = str | tuple[str, str]
 """A token, or a user and a password."""
 
-TEMPORARY_STATUSES = frozenset({429, 502, 503, 504})
-"""503 is the Portal's; the others come from proxies before it."""
+TEMPORARY_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+"""408 (a body that came too slowly) and 503 are the Portal's; the others come from proxies before it."""
 
 REFUSED_PAUSE_S = 30.0
 """How long to leave a Portal alone that refused, rather than failed: a person has to act first."""

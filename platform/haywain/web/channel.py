@@ -70,7 +70,8 @@ def _problem(error: HaywainError | WaitressError, request: RequestParser) -> tup
         status, title, detail, headers = error.code, error.reason, str(error.body), []
     headers += [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
     if request.is_upload:
-        headers.append(("Tus-Resumable", TUS_VERSION))
+        names = ("Tus-Resumable", "Tus-Version") if status == 412 else ("Tus-Resumable",)
+        headers += [(name, TUS_VERSION) for name in names]
     return f"{status} {title}", headers, problem_body(status, title, detail, request.request_id)
 
 

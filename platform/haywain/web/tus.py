@@ -21,12 +21,12 @@ from haywain.store.upload import MODES, Upload, UploadInfo
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"
-_HEADERS = [("Tus-Resumable", VERSION), ("Cache-Control", "no-store")]
+_HEADERS = [("Cache-Control", "no-store")]
 
 
 def options(context: Document, request: Request) -> Response:
     """Tell what is supported."""
-    headers = [*_HEADERS, ("Tus-Version", VERSION), ("Tus-Extension", EXTENSIONS)]
+    headers = [("Tus-Resumable", VERSION), ("Tus-Version", VERSION), ("Tus-Extension", EXTENSIONS), *_HEADERS]
     return Response(b"", status=204, headerlist=headers)
 
 
@@ -93,8 +93,16 @@ def _upload(context: Document, request: Request) -> Upload:
 
 
 def _check_version(request: Request) -> None:
+    """Name the version in the answer, whatever that will be; raise PreconditionError for another one."""
+    request.add_response_callback(_name_version)
     if request.headers.get("Tus-Resumable") != VERSION:
         raise PreconditionError(f"Send Tus-Resumable: {VERSION}")
+
+
+def _name_version(request: Request, response: Response) -> None:
+    response.headers["Tus-Resumable"] = VERSION
+    if response.status_int == 412:
+        response.headers["Tus-Version"] = VERSION
 
 
 def _number(request: Request, name: str) -> int:

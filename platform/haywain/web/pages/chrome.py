@@ -1,5 +1,6 @@
 """What stands around every page: who is logged in, where one can go, what needs attention."""
 
+import logging
 from dataclasses import dataclass
 
 from pyramid.config import Configurator
@@ -9,9 +10,11 @@ from pyramid.request import Request
 
 from haywain.catalog import Query
 from haywain.document import Document
-from haywain.errors import HaywainError
+from haywain.errors import ThrottledError, UnauthorizedError
 from haywain.security import User, may
 from haywain.web.pages.figures import plural
+
+_log = logging.getLogger(__name__)
 
 _FIRST = ("data_stream_module", "data_product_module", "data_supply_module")
 _LAST = ("portal_ingestion_policies", "quarantine_module", "person_module", "token_module")
@@ -67,9 +70,18 @@ def waiting(request: Request) -> int:
 
 def _chrome(request: Request) -> Chrome:
     try:
-        user: User = request.user
-    except HaywainError:  # wrong credentials: the page says so
+        return _filled(request)
+    except (UnauthorizedError, ThrottledError):  # wrong credentials: the page says so
         return Chrome()
+    except Exception as error:  # what broke a page breaks the navigation of the page that says so
+        if request.exception is None:
+            raise
+        _log.warning("request %s: its error is shown without navigation: %s", request.request_id, error)
+        return Chrome()
+
+
+def _filled(request: Request) -> Chrome:
+    user: User = request.user
     if not user.login:
         return Chrome(csrf_token=get_csrf_token(request))
     return Chrome(
