@@ -8,6 +8,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
 import haywain
+from haywain.document import Document, PortalRoot
 from haywain.errors import (
     DataDirectoryInUseError,
     DuplicateError,
@@ -64,6 +65,17 @@ def test_failed_new_leaves_nothing(portal: Portal) -> None:
         portal.new("Nothing")
     assert len(portal.root["token_module"].documents) == before
     assert "x" not in portal.root["person_module"]
+
+
+def test_document_that_fails_holds_no_key(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_add(document: Document, root: PortalRoot) -> None:
+        root.claim("one", "key", document)
+        raise InvalidError("and another one is taken")
+
+    monkeypatch.setattr(portal.site.registry.portal_type("Data Product"), "after_add", after_add)
+    with pytest.raises(InvalidError, match="taken"):
+        portal.new("Data Product")
+    assert portal.root.find("one", "key") is None
 
 
 def test_work_is_tried_again_after_a_conflict(site: Site) -> None:

@@ -136,6 +136,17 @@ def test_file_that_cannot_be_used_stops_it(tmp_path: Path, write: Write, content
     assert "probe" in str(caught.value)
 
 
+def test_policy_that_cannot_be_made_stops_it_naming_the_file(tmp_path: Path, write: Write) -> None:
+    content = (
+        "class Odd:\n    name = title = 'odd'\n"
+        "    def __init__(self): raise KeyError('x')\n    route = deliver = None.__eq__\n"
+    )
+    path = write("ingestion_policies/odd.py", content)
+    with pytest.raises(RegistryError, match="KeyError") as caught:
+        load_registry(tmp_path)
+    assert str(path) in str(caught.value)
+
+
 def test_policy_without_its_methods_stops_it(tmp_path: Path, write: Write) -> None:
     write("ingestion_policies/odd.py", "class Odd:\n    name = title = 'odd'\n")
     with pytest.raises(RegistryError, match="route and deliver"):

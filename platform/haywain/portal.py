@@ -96,6 +96,7 @@ class Portal:
         try:
             document.after_add(self.root)
         except HaywainError:
+            self.root.release(document)
             module.remove(document)
             raise
         document.reindex()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from haywain.document import Document, Properties
 from haywain.errors import RegistryError, UnknownNameError
@@ -151,7 +151,7 @@ def _checked(cls: type) -> type[Document]:
 def _rule(cls: type) -> IngestionRule:
     if not all(callable(getattr(cls, name, None)) for name in ("route", "deliver")):
         raise RegistryError(f"{_file(cls)}: {cls.__name__} must have the methods route and deliver")
-    rule: IngestionRule = cls()
+    rule: IngestionRule = _made(cls)
     return rule
 
 
@@ -164,8 +164,17 @@ def _kind(cls: type, portal_types: dict[str, type]) -> "Kind":
     unknown = sorted(set(works_on) - set(portal_types))
     if unknown:
         raise RegistryError(f"{_file(cls)}: {cls.__name__} works on {unknown[0]!r}, which is no Portal Type")
-    kind: Kind = cls()
+    kind: Kind = _made(cls)
     return kind
+
+
+def _made(cls: type) -> Any:  # Any: a rule or a kind, as its caller knows
+    try:
+        return cls()
+    except Exception as error:  # what a content file may raise is not ours to know
+        raise RegistryError(
+            f"{_file(cls)}: {cls.__name__}() raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _file(cls: type) -> str:

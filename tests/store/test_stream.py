@@ -14,7 +14,7 @@ from ZODB.blob import Blob
 from ZODB.POSException import ConflictError
 
 from haywain import clock
-from haywain.errors import InvalidError
+from haywain.errors import CorruptDataError, InvalidError
 from haywain.store.database import Database, PortalConnection, open_storage
 from haywain.store.stream import Generation, Stream
 from haywain.values import MIB
@@ -301,6 +301,17 @@ def test_bytes_can_be_read_after_a_savepoint(open_stream: Open, tmp_path: Path, 
     manager.commit()
     manager.begin()
     assert stream.read() == content + b"1" * 64
+
+
+@pytest.mark.parametrize("lost", [128, 150], ids=["first", "later"])
+def test_bytes_that_are_lost_are_said(open_stream: Open, lost: int) -> None:
+    stream, _ = open_stream()
+    stream.append(b"0123456789")
+    stream.append(b"x")
+    assert list(stream.last.records) == [128, 144, 150, 160]
+    del stream.last.records[lost]
+    with pytest.raises(CorruptDataError, match=f"from offset {lost} on"):
+        stream.read()
 
 
 def test_at_time_is_the_first_byte_of_the_minute(open_stream: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,9 +143,10 @@ class Catalog:
             self._transaction = transaction
         if document._p_oid is None:
             self._connection.add(document)
-        if len(self._documents) >= MOST_CHANGED:
+        uid = u64(document._p_oid)
+        if uid not in self._documents and len(self._documents) >= MOST_CHANGED:
             raise InvalidError(f"One transaction changes at most {MOST_CHANGED} documents; commit in between")
-        self._documents[u64(document._p_oid)] = (document, gone)
+        self._documents[uid] = (document, gone)
 
     def _announce(self, transaction: Any) -> None:  # Any: transaction has no types
         """Make the rows and name them in the transaction's header, before any lock is taken.

@@ -69,17 +69,26 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
             if self.chunk is not None:  # perhaps since the last piece
                 yield from self.chunk.blocks(low - self.start, high - self.start)
                 return
-            offset = self.records.maxKey(low)
-            record = self.records[offset]
-            try:
-                data = memoryview(checked(record))
-            except CorruptDataError as error:
-                raise CorruptDataError(f"{error}; it begins at offset {offset} of the stream") from error
-            if offset + len(data) <= low:
-                raise CorruptDataError(f"The stream lacks bytes from offset {low} on")
+            offset, data = self._record_at(low)
             yield data[low - offset : high - offset]
             low = offset + len(data)
-            record._p_deactivate()
+
+    def _record_at(self, low: int) -> tuple[int, memoryview]:
+        """Return the offset and the bytes of the Record that holds the offset `low`."""
+        lacking = f"The stream lacks bytes from offset {low} on"
+        try:
+            offset = self.records.maxKey(low)
+        except ValueError as error:  # no Record begins so early
+            raise CorruptDataError(lacking) from error
+        record = self.records[offset]
+        try:
+            data = memoryview(checked(record))
+        except CorruptDataError as error:
+            raise CorruptDataError(f"{error}; it begins at offset {offset} of the stream") from error
+        if offset + len(data) <= low:
+            raise CorruptDataError(lacking)
+        record._p_deactivate()
+        return offset, data
 
     def _note_time(self, now_s: float) -> None:
         minute = int(now_s // 60)
