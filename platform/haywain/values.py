@@ -1,7 +1,7 @@
 """Names for the plain values that pass between the layers."""
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 from urllib.parse import quote
 
 Offset = NewType("Offset", int)
@@ -19,6 +19,14 @@ Tid = NewType("Tid", str)
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+
+
+class Column(NamedTuple):
+    """What a column of an array is: its name, its unit (`m/s2`), and a line about it."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True)

@@ -98,17 +98,19 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def view(self, start: int, stop: int) -> memoryview:
         """Return the bytes [start, stop) of the blob, mapped and not copied."""
-        with self._open() as file:
-            if os.fstat(file.fileno()).st_size < self.length:  # reading behind the end would be SIGBUS
-                raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} is shorter than {self.length} bytes")
+        with self.open() as file:
             if start >= stop:
                 return memoryview(b"")
             first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
             mapped = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
         return memoryview(mapped)[start - first :]
 
-    def _open(self) -> IO[bytes]:
-        """Open the blob's file through the storage, which survives that a ZEO client's cache is emptied."""
+    def open(self) -> IO[bytes]:
+        """Open the blob's file through the storage, which survives that a ZEO client's cache is emptied.
+
+        Raises CorruptDataError if it is not there or too short: reading mapped bytes behind its end would
+        be SIGBUS.
+        """
         try:
             try:
                 file: IO[bytes] = self.blob.open("c")
@@ -116,6 +118,9 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
                 file = self.blob.open("r")
         except (POSKeyError, FileNotFoundError) as error:
             raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} has no file") from error
+        if os.fstat(file.fileno()).st_size < self.length:
+            file.close()
+            raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} is shorter than {self.length} bytes")
         return file
 
     def blocks(self, start: int, stop: int) -> Iterator[memoryview]:

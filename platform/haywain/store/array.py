@@ -1,0 +1,450 @@
+"""Array: rows of one dtype, larger than memory, in transactions.
+
+    Array ── blocks: LOBTree number -> Block     64 MiB of the array each: extents over immutable blobs
+          ── extent: Size                        rows, and the tail: LOBTree offset -> (length, Record)
+          ── changes: Changes                    counts of writes and of shrinks
+
+A Block has no conflict resolution: two transactions that change one Block conflict, and those that change
+others don't.  (A flat tree of extents would be merged key by key: two writers of a hole would both commit,
+and leave extents that overlap.)  Size is a record of its own: two appends conflict, a write beside an append
+does not.  Changes is merged where both sides only wrote, and conflicts where one of them shrank the array: so
+no write slips behind a row that is gone, to come up again when the array grows.
+
+Appends of less than 1 MiB go to the tail, as Records, which lie over the extents byte by byte; a full tail
+becomes an extent.  What neither has is zero, and so is what follows the last row in its page.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from BTrees.LOBTree import LOBTree
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from persistent import Persistent
+from ZODB.POSException import ConflictError
+
+from haywain import clock
+from haywain.errors import CorruptDataError, InvalidError
+from haywain.store import extents, pagemap
+from haywain.store.chunk import BlobChunk, Record, checked
+from haywain.store.extents import Extents, Span, ceil, floor, overlay, split, trimmed, united, without
+from haywain.store.layout import Layout, blocks_of, fill, layout_of
+from haywain.store.mapping import StaleViewError
+from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, parse
+from haywain.store.run import Run, concatenated, grouped
+from haywain.store.views import views_of
+from haywain.values import MIB
+
+TAIL_SIZE = MIB
+"""Bytes from which on an append, or the tail, becomes an extent."""
+
+TAIL_RECORDS = 1024
+"""Most Records of a tail."""
+
+
+class Block(Persistent):  # type: ignore[misc]  # persistent has no types
+    """The extents of one block, over chunks."""
+
+    extents: Extents[BlobChunk] = ()
+
+
+class Size(Persistent):  # type: ignore[misc]  # persistent has no types
+    """How many rows there are, and the tail."""
+
+    def __init__(self, rows: int) -> None:
+        """Begin with rows of zeros."""
+        self.rows = rows
+        self.tail = LOBTree()
+        self.tail_bytes = self.tail_count = 0
+
+    def add(self, offset: int, record: Record, length: int) -> None:
+        """Lay the bytes of a Record over those of the blocks."""
+        self.tail[offset] = (length, record)
+        self.tail_bytes += length
+        self.tail_count += 1
+
+    def remove(self, offset: int) -> None:
+        """Take a Record away."""
+        self.tail_bytes -= self.tail.pop(offset)[0]
+        self.tail_count -= 1
+
+    def clear(self) -> None:
+        """Take all Records away."""
+        self.tail.clear()
+        self.tail_bytes = self.tail_count = 0
+
+    def has_room(self, length: int) -> bool:
+        """Return whether bytes can be added to the tail without filling it."""
+        return self.tail_bytes + length < TAIL_SIZE and self.tail_count < TAIL_RECORDS
+
+    def spans(self) -> list[Span]:
+        """Return the whole pages that Records lie on."""
+        return united(
+            (floor(offset, extents.PAGE), ceil(offset + length, extents.PAGE))
+            for offset, (length, _) in self.tail.items()
+        )
+
+    def patches(self, number: int) -> tuple[tuple[int, bytes, int], ...]:
+        """Return the Records over a block: (offset, oid, length); the offset is within the block."""
+        if not self.tail_count:
+            return ()
+        low = number * extents.BLOCK_SIZE
+        try:
+            first = self.tail.maxKey(low)
+        except ValueError:
+            first = low
+        found = self.tail.items(first, low + extents.BLOCK_SIZE - 1)
+        return tuple((at - low, record._p_oid, n) for at, (n, record) in found if at + n > low)
+
+
+class Changes(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Counts what was done to the bytes; each commit that changes any changes this or Size."""
+
+    def __init__(self) -> None:
+        """Begin untouched."""
+        self.writes = self.cuts = 0
+        self.modified = clock.now_s()
+
+    def note(self, is_cut: bool = False) -> None:
+        """Count a write in place, or a shrink."""
+        self.writes += not is_cut
+        self.cuts += is_cut
+        self.modified = clock.now_s()
+
+    def _p_resolveConflict(
+        self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]
+    ) -> dict[str, Any]:  # Any: the state that ZODB pickles
+        """Merge two that wrote; raises ConflictError if one of them shrank the array."""
+        if not old["cuts"] == saved["cuts"] == new["cuts"]:
+            raise ConflictError("the array was cut beside a write")
+        writes = saved["writes"] + new["writes"] - old["writes"]
+        return {**saved, "writes": writes, "modified": max(saved["modified"], new["modified"])}
+
+
+class Array(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Rows of one dtype.  It must be in the database before it is filled.
+
+    Its own record never changes.  `rows`, `row` (the shape of one row), `shape`, `dtype`, `nbytes`.
+    """
+
+    def __init__(self, shape: int | Sequence[int], dtype: DTypeLike) -> None:
+        """Begin with zeros, which take no room; raises InvalidError."""
+        found = check_dtype(dtype)
+        rows, *row = check_shape(shape, found.itemsize)
+        self.descr, self.row = describe(found), tuple(row)
+        self.blocks, self.extent, self.changes = LOBTree(), Size(rows), Changes()
+
+    # -- what it is
+    @property
+    def dtype(self) -> np.dtype[Any]:  # Any: any scalar type
+        """The type of each item."""
+        cached = getattr(self, "_v_dtype", None)
+        if not isinstance(cached, np.dtype):
+            cached = self._v_dtype = parse(self.descr)
+        return cached
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.extent.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of all dimensions; only the first one changes."""
+        return (self.rows, *self.row)
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one row, at least 1."""
+        return int(self.dtype.itemsize * np.prod(self.row, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all rows."""
+        return self.rows * self.row_bytes
+
+    @property
+    def modified(self) -> float:
+        """When a row last changed, in seconds since 1970 UTC."""
+        return float(self.changes.modified)
+
+    # -- reading
+    def view(self, start: int = 0, stop: int | None = None, writable: bool = True) -> NDArray[Any]:
+        """Return the rows [start, stop) as memory, paged in when it is read; within the array's rows.
+
+        Where views cannot be (`pagemap.METHOD` is none), it is a copy that cannot be written.
+        Raises MappingLimitError, CorruptDataError where a blob is missing or short.
+        """
+        stop = self.rows if stop is None else stop
+        low, high = start * self.row_bytes, stop * self.row_bytes
+        shape = (stop - start, *self.row)
+        if pagemap.METHOD == "none":
+            copied = np.ndarray(shape, self.dtype, self.read(low, high))
+            copied.flags.writeable = False
+            return copied
+        mapping = views_of(self).mapping(self, high)
+        mapping.place(low, high)
+        return np.ndarray(shape, self.dtype, mapping.window(low, high, writable))
+
+    def row_blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of all rows, those that begin in one Block at a time."""
+        start = 0
+        while start < self.rows:
+            block = start * self.row_bytes // extents.BLOCK_SIZE + 1
+            stop = min(max(-(-block * extents.BLOCK_SIZE // self.row_bytes), start + 1), self.rows)
+            yield start, stop
+            start = stop
+
+    def read(self, low: int, high: int) -> bytearray:
+        """Return a copy of the bytes [low, high), without what was written to a view and not saved."""
+        found = bytearray(high - low)
+        out = memoryview(found)
+        for number, start, stop in split((low, high), extents.BLOCK_SIZE):
+            first = number * extents.BLOCK_SIZE
+            layout = layout_of(self, number)
+            fill(self._p_jar, layout, start - first, stop - first, out[start - low : stop - low])
+        return found
+
+    # -- writing
+    def append(self, rows: ArrayLike) -> int:
+        """Add rows, or one row, at the end; return the number of the first of them.
+
+        Raises InvalidError if they do not have the shape of a row.
+        """
+        data, first = self._as_rows(rows), self.rows
+        if not len(data):
+            return first
+        check_bytes((first + len(data), *self.row), self.dtype.itemsize)
+        low, flat = self.nbytes, _flat(data)
+        views, high = views_of(self), self.nbytes + data.nbytes
+        edge = floor(low, extents.PAGE)
+        views.settle(self, min((edge, *(start for start, _ in self.extent.spans()[:1]))))
+        if self.extent.has_room(data.nbytes):
+            record = Record(bytes(flat))
+            self._p_jar.add(record)
+            views.note(self, blocks_of(low, high))
+            self.extent.add(low, record, len(flat))
+            self.extent.rows += len(data)
+            self.changes.note()
+            views.changed(self, blocks_of(low, high), [(low, high)])
+        else:
+            self.put([self._edged(low, flat)], is_full=True)
+            self.extent.rows += len(data)
+        return first
+
+    def _as_rows(self, rows: ArrayLike) -> NDArray[Any]:
+        try:
+            data = np.ascontiguousarray(rows, self.dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidError(f"These cannot be rows of {self.dtype}: {error}") from error
+        if np.ndim(data) and np.shape(rows) != () and data.shape[1:] == self.row:
+            return data
+        if np.size(data) and np.shape(data) == (self.row or (1,)):
+            return data.reshape((1, *self.row))
+        if not data.size:
+            return data.reshape((0, *self.row))
+        raise InvalidError(f"Rows of shape {self.row} are needed, not an array of shape {np.shape(rows)}")
+
+    def write(self, low: int, data: memoryview) -> None:
+        """Replace the bytes from `low` on, which lie within the array, without a view."""
+        views_of(self).settle(self, floor(low, extents.PAGE), ceil(low + len(data), extents.PAGE))
+        self.put([self._edged(low, data)])
+
+    def resize(self, rows: int) -> None:
+        """Grow by zeros, or forget the rows behind the first `rows`; O(1) in the rows that are added.
+
+        Raises InvalidError for a number that makes no sense.
+        """
+        rows = check_shape((rows, *self.row), self.dtype.itemsize)[0]
+        if rows == self.rows:
+            return
+        low = min(rows, self.rows) * self.row_bytes
+        views_of(self).settle(self, floor(low, extents.PAGE))
+        if rows < self.rows:
+            self._cut(low)
+        else:
+            self.changes.note()
+        self.extent.rows = rows
+
+    def flush(self) -> bool:
+        """Save what was written to views into a blob of this transaction; return whether there was any.
+
+        The written pages become pages of a file again, which the kernel may take from memory.
+        """
+        return pagemap.METHOD != "none" and views_of(self).flush(self)
+
+    # -- the blocks
+    def put(
+        self, runs: list[Run], expected: dict[int, Layout] | None = None, *, is_full: bool = False
+    ) -> None:
+        """Store runs of whole pages: first all bytes, then the checks, then the blocks.
+
+        The tail becomes extents with them, if one of them lies on it or `is_full`.  Raises StaleViewError
+        if a block does not show what is `expected`.
+        """
+        tail = self.extent.spans()
+        own = [(run.low, run.high) for run in runs]
+        if is_full or without(own, tail) != united(own):
+            runs = sorted([*runs, *(Run(*span, self._stored) for span in without(tail, own))])
+        else:
+            tail = []
+        placed = self._write(runs)
+        spans = united([*tail, *((run.low, run.high) for run in runs)])
+        numbers = {number for span in spans for number, _, _ in split(span, extents.BLOCK_SIZE)}
+        for number in numbers & (expected or {}).keys():
+            if layout_of(self, number) != (expected or {})[number]:
+                raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
+        views = views_of(self)
+        views.note(self, numbers)
+        for number, new in placed.items():
+            if number not in self.blocks:
+                self.blocks[number] = Block()
+            block = self.blocks[number]
+            block.extents = overlay(block.extents, tuple(new), extents.BLOCK_SIZE)
+        if tail:
+            self.extent.clear()
+        self.changes.note()
+        views.changed(self, numbers, [*spans, *self._rewrite(numbers)])
+
+    def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, BlobChunk, int, int]]]:
+        """Write runs into chunks of at most a block each; return the new extents of each block."""
+        placed: dict[int, list[tuple[int, BlobChunk, int, int]]] = {}
+        for group in grouped(runs, extents.BLOCK_SIZE):
+            chunk = self._chunk(group)
+            position = 0
+            for low, high, _ in group:
+                number, offset = divmod(low, extents.BLOCK_SIZE)
+                placed.setdefault(number, []).append((offset, chunk, position, high - low))
+                position += high - low
+        return placed
+
+    def _chunk(self, runs: list[Run]) -> BlobChunk:
+        buffers = (buffer for run in runs for buffer in run.read(run.low, run.high))
+        chunk = BlobChunk.write(self._p_jar, (memoryview(buffer) for buffer in buffers))
+        assert chunk.length == sum(run.high - run.low for run in runs)
+        self._p_jar.add(chunk)
+        return chunk
+
+    def _rewrite(self, numbers: Iterable[int], most: int | None = None) -> list[Span]:
+        """Make the extents of blocks that have too many one; return the spans of these."""
+        spans = []
+        for number in numbers:
+            block = self.blocks.get(number)
+            if block is None or len(block.extents) <= (extents.MOST_EXTENTS if most is None else most):
+                continue
+            first, last = block.extents[0], block.extents[-1]
+            start = number * extents.BLOCK_SIZE
+            low, high = start + first[0], start + last[0] + last[3]
+            ((extent,),) = self._write([Run(low, high, self._without_tail)]).values()
+            block.extents = (extent,)
+            spans.append((low, high))
+        return spans
+
+    def _stored(self, low: int, high: int) -> Iterator[bytearray]:
+        for start in range(low, high, MIB):
+            yield self.read(start, min(start + MIB, high))
+
+    def _without_tail(self, low: int, high: int) -> Iterator[bytearray]:
+        first = floor(low, extents.BLOCK_SIZE)
+        layout = Layout(layout_of(self, low // extents.BLOCK_SIZE).extents)
+        for start in range(low, high, MIB):
+            out = bytearray(min(start + MIB, high) - start)
+            fill(self._p_jar, layout, start - first, start - first + len(out), memoryview(out))
+            yield out
+
+    def _edged(self, low: int, data: memoryview) -> Run:
+        """Return a run of whole pages, with the bytes that are there around the data."""
+        high = low + len(data)
+        start, stop = floor(low, extents.PAGE), ceil(high, extents.PAGE)
+        head, foot = self.read(start, low), self.read(high, stop)
+        return Run(start, stop, concatenated(start, [memoryview(head), data, memoryview(foot)]))
+
+    def _cut(self, size: int) -> None:
+        """Forget the bytes behind the first `size`; what is left of their page becomes a Record."""
+        edge, end = floor(size, extents.PAGE), ceil(self.nbytes, extents.PAGE)
+        kept = bytes(self.read(edge, size))
+        numbers = [*self.blocks.keys(edge // extents.BLOCK_SIZE)]
+        numbers += [number for span in self.extent.spans() for number in blocks_of(*span)]
+        views = views_of(self)
+        views.note(self, numbers := sorted({*numbers, *blocks_of(edge, size)}))
+        for number in list(self.blocks.keys(edge // extents.BLOCK_SIZE)):
+            low = edge - number * extents.BLOCK_SIZE
+            if low > 0:
+                self.blocks[number].extents = trimmed(self.blocks[number].extents, low)
+            else:
+                del self.blocks[number]
+        self._cut_tail(edge)
+        if any(kept):
+            self._add_record(edge, kept)
+        self.changes.note(is_cut=True)
+        views.changed(self, numbers, [(edge, end)])
+
+    def _cut_tail(self, edge: int) -> None:
+        for offset, (length, record) in list(self.extent.tail.items()):
+            if offset + length > edge:
+                self.extent.remove(offset)
+                if offset < edge:
+                    self._add_record(offset, checked(record)[: edge - offset])
+
+    def _add_record(self, offset: int, data: bytes) -> None:
+        record = Record(data)
+        self._p_jar.add(record)
+        self.extent.add(offset, record, len(data))
+
+    # -- care
+    def verify(self, start: int = 0, stop: int | None = None) -> None:
+        """Check the stored bytes of the rows [start, stop); raises CorruptDataError, which names the rows."""
+        low, high = start * self.row_bytes, (self.rows if stop is None else stop) * self.row_bytes
+        for number in blocks_of(low, high):
+            block, first = self.blocks.get(number), number * extents.BLOCK_SIZE
+            for offset, chunk, position, length in () if block is None else block.extents:
+                begin, end = max(first + offset, low), min(first + offset + length, high)
+                if begin < end:
+                    shift = position - first - offset
+                    self._check(begin, end, _checks(chunk, begin + shift, end + shift))
+        for offset, (length, record) in self.extent.tail.items():
+            if offset < high and offset + length > low:
+                self._check(offset, offset + length, partial(checked, record))
+
+    def _check(self, low: int, high: int, check: Callable[[], object]) -> None:
+        try:
+            check()
+        except CorruptDataError as error:
+            rows = f"{low // self.row_bytes} to {-(-high // self.row_bytes)}"
+            raise CorruptDataError(f"{error}; it holds the rows {rows} of the array") from error
+
+    def fragmented(self) -> list[int]:
+        """Return the numbers of the Blocks that `compact_block` makes better."""
+        used: dict[bytes, int] = {}
+        for block in self.blocks.values():
+            for _, chunk, _, length in block.extents:
+                used[chunk._p_oid] = used.get(chunk._p_oid, 0) + length
+        return [
+            number
+            for number, block in self.blocks.items()
+            if len(block.extents) > 1
+            or any(2 * used[chunk._p_oid] < chunk.length for _, chunk, _, _ in block.extents)
+        ]
+
+    def compact_block(self, number: int) -> None:
+        """Store a Block anew as one extent."""
+        first = number * extents.BLOCK_SIZE
+        views = views_of(self)
+        views.settle(self, first, first + extents.BLOCK_SIZE)
+        views.note(self, [number])
+        spans = self._rewrite([number], most=0)
+        self.changes.note()
+        views.changed(self, [number], spans)
+
+
+def _flat(data: NDArray[Any]) -> memoryview:
+    """Return the bytes of a contiguous array."""
+    return memoryview(cast(Any, data.reshape(-1).view(np.uint8)))  # mypy does not know it is a buffer
+
+
+def _checks(chunk: BlobChunk, low: int, high: int) -> Callable[[], object]:
+    return lambda: [None for _ in chunk.blocks(low, high)]
+
+
+__all__ = ["Array", "Block", "Changes", "Size", "StaleViewError"]

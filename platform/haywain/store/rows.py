@@ -1,0 +1,85 @@
+"""What an array may consist of: dtypes of fixed size and shapes that make sense."""
+
+import ast
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import descr_to_dtype, dtype_to_descr
+from numpy.typing import DTypeLike
+
+from haywain.errors import InvalidError
+
+MOST_BYTES = 1 << 45
+"""Most bytes of an array: a view of it, twice, must fit into the addresses of a process."""
+
+MOST_DIMENSIONS = 32
+
+
+def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:  # Any: any scalar type
+    """Return a dtype that can be stored; raises InvalidError.
+
+    >>> check_dtype([("time", "datetime64[us]"), ("level", "f4")]).itemsize
+    12
+    """
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise InvalidError(f"{str(dtype)[:100]!r} is no dtype: {error}") from error
+    if found.hasobject:
+        raise InvalidError(
+            f"The dtype {found} holds Python objects, which have no fixed size: choose numbers, fixed-length "
+            "strings such as 'U20', datetime64, or a structure of these"
+        )
+    if found.itemsize == 0 or found.subdtype is not None:
+        raise InvalidError(
+            f"The dtype {found} has no bytes of its own: give it a length, such as 'S8' or 'U20'"
+        )
+    try:
+        if parse(describe(found)) == found:
+            return found
+    except (TypeError, ValueError) as error:
+        raise InvalidError(f"The dtype {found} cannot be stored: {error}") from error
+    raise InvalidError(f"The dtype {found} cannot be stored: it would come back as another one")
+
+
+def describe(dtype: np.dtype[Any]) -> str:  # Any: as above
+    """Return a dtype as the text that the .npy format has for it.
+
+    >>> describe(np.dtype("datetime64[ms]")), describe(np.dtype([("a", "<i2"), ("b", "<f8", (2,))]))
+    ("'<M8[ms]'", "[('a', '<i2'), ('b', '<f8', (2,))]")
+    """
+    return repr(dtype_to_descr(dtype))
+
+
+def parse(description: str) -> np.dtype[Any]:  # Any: as above
+    """Return the dtype of a description."""
+    return descr_to_dtype(ast.literal_eval(description))
+
+
+def check_shape(shape: int | Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Return a shape of at least one dimension whose rows have bytes; raises InvalidError."""
+    try:
+        found = (
+            (operator.index(shape),) if not isinstance(shape, Sequence) else tuple(map(operator.index, shape))
+        )
+    except TypeError as error:
+        raise InvalidError(f"A shape is a tuple of whole numbers, not {str(shape)[:100]}") from error
+    if not 1 <= len(found) <= MOST_DIMENSIONS:
+        raise InvalidError(f"A shape has 1 to {MOST_DIMENSIONS} dimensions, not {len(found)}: {found[:40]}")
+    if min(found) < 0 or min(found[1:], default=1) == 0:
+        raise InvalidError(
+            f"The shape {found} makes no sense: no length is negative, and only the first may be 0"
+        )
+    check_bytes(found, itemsize)
+    return found
+
+
+def check_bytes(shape: tuple[int, ...], itemsize: int) -> None:
+    """Raise InvalidError if an array of this shape would be too large, or one row of it."""
+    total = itemsize
+    for length in (max(shape[0], 1), *shape[1:]):
+        total *= length
+    if total > MOST_BYTES:
+        raise InvalidError(f"The shape {shape} needs {total} bytes; an array has at most {MOST_BYTES}")
