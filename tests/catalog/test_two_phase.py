@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from haywain.app import open_site
-from haywain.catalog import Catalog, index, repair
-from haywain.catalog.index import CatalogBusyError, CatalogStore
+from haywain.catalog import Catalog, CatalogStore, index, repair, rows
+from haywain.catalog.index import CatalogBusyError
 from haywain.document import Document
 from haywain.errors import CorruptDataError, DataDirectoryError, InvalidError, TemporaryError
 from haywain.portal import Portal, Site
@@ -86,8 +86,8 @@ def test_locked_catalog_is_an_error_to_come_again(tmp_path: Path) -> None:
     store = CatalogStore(tmp_path / "catalog.sqlite")
     with store.engine.connect() as one, store.engine.connect() as two:
         two.exec_driver_sql("pragma busy_timeout = 1")
-        index.begin(one)
-        with pytest.raises(OperationalError, match="locked"), index.writing(two):
+        rows.begin(one)
+        with pytest.raises(OperationalError, match="locked"), rows.writing(two):
             pass
         one.exec_driver_sql("rollback")
     store.close()
@@ -130,7 +130,7 @@ def test_repair_that_fails_half_way_is_made_good_by_the_next(
         patch.setattr(index, "update", failing(RuntimeError()))
         site.transact(make("twice"))
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(index, "write_row", failing(ZeroDivisionError()))
+        patch.setattr(rows, "write_row", failing(ZeroDivisionError()))
         site.repair()
     assert site.repair() == 1
     compare(site)

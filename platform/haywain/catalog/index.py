@@ -12,35 +12,31 @@ first while holding the second, so there is no cycle:
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     FromClause,
     Row,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     select,
-    text,
     union_all,
     update,
 )
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from transaction.interfaces import TransientError
 from ZODB.utils import u64
 
 from haywain.catalog.query import Query, encode_cursor, text_condition
-from haywain.catalog.schema import TEXT, VERSION, applied, documents, metadata, pending, row_of, temporary
+from haywain.catalog.rows import begin, write, write_text
+from haywain.catalog.schema import TEXT, applied, documents, pending, row_of, temporary
+from haywain.catalog.store import CatalogStore
 from haywain.document import Document
-from haywain.errors import DataDirectoryError, InvalidError, TemporaryError
+from haywain.errors import InvalidError, TemporaryError
 from haywain.store.database import PortalConnection
 
 HEADER = "catalog"
@@ -54,64 +50,6 @@ _log = logging.getLogger(__name__)
 
 class CatalogBusyError(TransientError, TemporaryError):  # type: ignore[misc]  # transaction has no types
     """The catalog's write lock could not be had in time: abort and try again."""
-
-
-class CatalogStore:
-    """The SQL database of a process: SQLite in WAL mode, in the data directory."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or create it; one of another version, or damaged, is emptied: `is_new` asks for a reindex.
-
-        Raises DataDirectoryError if the file cannot be used.
-        """
-        try:
-            self._open(path)
-        except OperationalError as error:
-            raise DataDirectoryError(f"The catalog {path} cannot be opened: {error.orig}") from error
-        except DatabaseError as error:
-            _log.warning("the catalog %s is damaged (%s); it is made anew", path, error.orig)
-            self.engine.dispose()
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                path.with_name(name).unlink(missing_ok=True)
-            self._open(path)
-
-    def _open(self, path: Path) -> None:
-        self.engine = _engine(path)
-        with self.engine.connect() as connection:
-            found = connection.exec_driver_sql("pragma user_version").scalar()
-            self.is_new = found != VERSION
-            if found not in (0, VERSION):
-                connection.exec_driver_sql("drop table if exists documents_text")
-                metadata.drop_all(connection)
-            metadata.create_all(connection)
-            connection.exec_driver_sql(TEXT.format(name="documents_text"))
-
-    def is_complete(self) -> None:
-        """Note that the rows of all documents are there."""
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql(f"pragma user_version = {VERSION}")
-        self.is_new = False
-
-    def close(self) -> None:
-        """Close all SQL connections."""
-        self.engine.dispose()
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        isolation_level="AUTOCOMMIT",
-        pool_size=80,
-        max_overflow=-1,
-        connect_args={"timeout": 20},
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:  # Any: sqlite3's connection, SQLAlchemy's record
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=normal")  # repair makes good what a power cut takes
-
-    return engine
 
 
 class Catalog:
@@ -285,53 +223,3 @@ class _Savepoint:
     def rollback(self) -> None:
         """Forget what was noted since."""
         self._catalog._documents = dict(self._noted)
-
-
-def begin(sql: Connection) -> None:
-    """Take SQLite's write lock; raises OperationalError if it cannot be had in time."""
-    sql.exec_driver_sql("begin immediate")
-
-
-@contextmanager
-def writing(sql: Connection) -> Iterator[None]:
-    """Hold SQLite's write lock for the block, and keep what it wrote: all of it or, on an error, nothing."""
-    begin(sql)
-    try:
-        yield
-    except BaseException:
-        sql.exec_driver_sql("rollback")
-        raise
-    sql.exec_driver_sql("commit")
-
-
-def write(
-    sql: Connection, token: bytes, rows: list[dict[str, Any]], gone: Iterable[int], tid: int = 0
-) -> None:
-    """Write rows, remove others, and note the token; inside `begin` and commit."""
-    sql.execute(insert(applied).prefix_with("or ignore").values(token=token, tid=tid))
-    for uid in gone:
-        sql.execute(delete(documents).where(documents.c.uid == uid))
-        sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
-    for row in rows:
-        write_row(sql, row)
-
-
-def write_row(sql: Connection, row: dict[str, Any]) -> None:
-    """Write one row; its text only when that changed, so that an append updates one row and no more."""
-    columns = (documents.c.reference, documents.c.title, documents.c.description)
-    before = sql.execute(select(*columns).where(documents.c.uid == row["uid"])).first()
-    sql.execute(insert(documents).prefix_with("or replace").values(**row))
-    if before is None or tuple(before) != (row["reference"], row["title"], row["description"]):
-        sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": row["uid"]})
-        write_text(sql, "documents_text", row)
-
-
-def write_text(sql: Connection, table: str, row: dict[str, Any]) -> None:
-    """Add the words of a row to a full-text table."""
-    values = {name: row[name] for name in ("uid", "reference", "title", "description")}
-    names = "rowid, reference, title, description"
-    statement = f"insert into {table}({names}) values (:uid, :reference, :title, :description)"  # noqa: S608  # ours
-    sql.execute(text(statement), values)
-
-
-__all__ = ["Catalog", "CatalogBusyError", "CatalogStore", "write", "write_row", "writing"]

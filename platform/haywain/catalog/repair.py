@@ -10,8 +10,10 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
-from haywain.catalog.index import HEADER, CatalogStore, write, write_row, writing
+from haywain.catalog.index import HEADER
+from haywain.catalog.rows import write, write_row, writing
 from haywain.catalog.schema import applied, documents, row_of, watermark
+from haywain.catalog.store import CatalogStore
 from haywain.document import Document, PortalRoot
 from haywain.store.database import Database, PortalConnection
 
@@ -89,7 +91,7 @@ def reindex(
             progress(done)
         _drop_strangers(sql, database, uids)
         _move_watermark(sql, start)
-    store.is_complete()
+    store.mark_complete()
     return done
 
 

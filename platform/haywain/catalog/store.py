@@ -1,0 +1,71 @@
+"""The SQL database of the catalog: SQLite in WAL mode, in the data directory, rebuildable."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from haywain.catalog.schema import TEXT, VERSION, metadata
+from haywain.errors import DataDirectoryError
+
+_log = logging.getLogger(__name__)
+
+
+class CatalogStore:
+    """A process's connections to it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it; one of another version, or damaged, is emptied: `is_new` asks for a reindex.
+
+        Raises DataDirectoryError if the file cannot be used.
+        """
+        try:
+            self._open(path)
+        except OperationalError as error:
+            raise DataDirectoryError(f"The catalog {path} cannot be opened: {error.orig}") from error
+        except DatabaseError as error:
+            _log.warning("the catalog %s is damaged (%s); it is made anew", path, error.orig)
+            self.engine.dispose()
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        self.engine = _engine(path)
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("pragma user_version").scalar()
+            self.is_new = found != VERSION
+            if found not in (0, VERSION):
+                connection.exec_driver_sql("drop table if exists documents_text")
+                metadata.drop_all(connection)
+            metadata.create_all(connection)
+            connection.exec_driver_sql(TEXT.format(name="documents_text"))
+
+    def mark_complete(self) -> None:
+        """Note that the rows of all documents are there."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(f"pragma user_version = {VERSION}")
+        self.is_new = False
+
+    def close(self) -> None:
+        """Close all SQL connections."""
+        self.engine.dispose()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        isolation_level="AUTOCOMMIT",
+        pool_size=80,
+        max_overflow=-1,
+        connect_args={"timeout": 20},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:  # Any: sqlite3's connection, SQLAlchemy's record
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")  # repair makes good what a power cut takes
+
+    return engine
