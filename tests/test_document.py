@@ -3,10 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from haywain.document import RESERVED_IDS, Module, Properties, check_id, new_id
+from haywain.document import Module, Properties
 from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.portal import Portal, Site
 from haywain.portal_types.data_product import DataProduct
@@ -106,33 +104,14 @@ def test_moments_survive_the_database(site: Site) -> None:
         assert portal[path].as_dict()["effective"] == "2026-11-22T05:00:00Z"
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "a/b", "a\\b", "\0", "a\n", "_x", "@x", ".", "..", "x" * 256, 5, None, [], "\ud800"]
-)
-def test_bad_ids_are_refused(bad: object) -> None:
-    with pytest.raises(InvalidError):
-        check_id(bad)
-
-
-@pytest.mark.parametrize("name", sorted(RESERVED_IDS))
-def test_names_of_pages_are_no_ids(name: str) -> None:
-    with pytest.raises(InvalidError):
-        check_id(name)
-
-
-@given(st.text(max_size=20))
-def test_an_id_that_passes_is_one_part_of_a_path(text: str) -> None:
-    try:
-        found = check_id(text)
-    except InvalidError:
-        return
-    assert found.encode() and "/" not in found and found not in (".", "..") and check_id(found) == found
-
-
-def test_made_up_ids_grow_with_time(set_clock) -> None:
-    first = new_id()
-    set_clock.forward(1)
-    assert first < new_id() and len(first) == 16
+def test_made_up_id_that_is_taken_is_made_up_again(set_clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5,000 documents made in 200 ms, two have one id in 6 % of the cases."""
+    random = iter(["abcdef", "abcdef", "abcdef", "012345"])
+    monkeypatch.setattr("haywain.ids.secrets.token_hex", lambda count: next(random))
+    module = Module("m")
+    for _ in range(2):
+        module.add(DataProduct())
+    assert [id[-5:] for id in module.documents] == ["01234", "abcde"]
 
 
 def test_module_refuses_an_id_twice() -> None:

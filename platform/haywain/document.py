@@ -1,6 +1,5 @@
 """Documents, the Modules that hold them, and the root of the Portal: what is persistent and has a path."""
 
-import secrets
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,10 +20,11 @@ from ZODB.utils import u64
 
 from haywain import clock
 from haywain.errors import DuplicateError, InvalidError
+from haywain.ids import check_id, new_id
 from haywain.values import Path, Reference
 
 NAME_LENGTH = 255
-"""Most characters of a reference, a title or an id."""
+"""Most characters of a reference or a title."""
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -233,7 +233,7 @@ class Module(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def add(self, document: Document, id: str | None = None) -> None:
         """Take a document in; raises DuplicateError if the id is taken."""
-        document.id = check_id(id) if id else new_id()
+        document.id = check_id(id) if id else self._free_id()
         if document.id in self.documents:
             raise DuplicateError(f"There is already a {self.id}/{document.id}")
         document.__parent__ = self
@@ -242,6 +242,12 @@ class Module(Persistent):  # type: ignore[misc]  # persistent has no types
     def remove(self, document: Document) -> None:
         """Let a document go."""
         del self.documents[document.id]
+
+    def _free_id(self) -> str:
+        id = new_id()
+        while id in self.documents:
+            id = new_id()
+        return id
 
 
 class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -292,34 +298,3 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
         for key in document.claims:
             self.unique.pop(key, None)
         document.claims = ()
-
-
-def new_id() -> str:
-    """Return an id that grows with time: 11 hexadecimal digits of milliseconds, 5 at random.
-
-    Time-ordered ids fill BTrees from the right; random ones touch a bucket each.
-    """
-    return f"{int(clock.now_s() * 1000):011x}{secrets.token_hex(3)[:5]}"
-
-
-def check_id(id: str) -> str:
-    """Return the id if it can be the last part of a path; raises InvalidError.
-
-    >>> check_id("default")
-    'default'
-    """
-    if not isinstance(id, str):
-        raise InvalidError("An id is a text")
-    plain = unicodedata.normalize("NFC", id)
-    bad = any(unicodedata.category(c)[0] == "C" or c in "/\\" for c in plain)
-    if bad or not 0 < len(plain) <= NAME_LENGTH or plain[0] in "_@." or plain in RESERVED_IDS:
-        raise InvalidError(
-            f"{id[:40]!r} cannot be an id: 1 to 255 characters, no slash, no _ @ or . at the start"
-        )
-    return plain
-
-
-RESERVED_IDS = frozenset(
-    {"data", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"}
-)
-"""Names of pages: a document of such an id would hide them."""
