@@ -6,9 +6,11 @@ from typing import Annotated, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import AfterValidator, Field
+from zope.interface import implementer
 
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError
+from haywain.interfaces import IArray
 from haywain.store.array import Array
 from haywain.values import Column
 
@@ -38,6 +40,7 @@ class DataArrayProperties(Properties):
     )
 
 
+@implementer(IArray)
 class DataArray(Document):
     """Rows of one dtype that grow along the first axis.
 

@@ -19,7 +19,7 @@ class IWritableStream(IByteStream):
 
 
 class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
-    """A document with an array to slice: `shape`, `dtype`, `columns`, `etag` and NumPy's indexing."""
+    """A document with an array to slice: `is_created`, `shape`, `dtype`, `columns` and NumPy's indexing."""
 
 
 class ByteStream(Protocol):

@@ -9,7 +9,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
 from haywain.document import Document, Module, PortalRoot
-from haywain.interfaces import IByteStream
+from haywain.interfaces import IArray, IByteStream
 from haywain.portal import Portal, Site
 from haywain.security import User, may
 from haywain.security.user import ROLES
@@ -30,7 +30,12 @@ def samples(site: Site, application: object) -> dict[str, str]:
             "Quarantine": {"policy": "default", "reason": "bad", "body": b"raw"},
             "Ingestion Policy": {"reference": "sample"},
         }
-        return {name: portal.new(name, **needed.get(name, {})).path for name in site.registry.portal_types}
+        kinds = site.registry.portal_types
+        made = {name: portal.new(name, **needed.get(name, {})) for name in kinds}
+        for document in made.values():
+            if IArray.providedBy(document):
+                document.create((2,), "i1")
+        return {name: document.path for name, document in made.items()}
 
     return site.transact(fill)[0]
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haywain.errors import InvalidError
+from haywain.values import Column
 from haywain.web.slices import columns_after, parse_index
 
 SHAPE = (5, 4, 3)
@@ -49,15 +50,9 @@ def test_what_is_no_index_is_refused(text: str, message: str) -> None:
         parse_index(text, SHAPE)
 
 
-class Named:
-    def __init__(self, name: str) -> None:
-        self.name, self.unit = name, ""
-
-
 class Table:
-    path = "data_array_module/1"
-    shape, dtype, etag = (9, 3), np.dtype("f4"), "1"
-    columns = (Named("x"), Named("y"), Named("z"))
+    is_created, shape, dtype = True, (9, 3), np.dtype("f4")
+    columns = (Column("x"), Column("y"), Column("z"))
 
     def __getitem__(self, index: object) -> object:
         raise NotImplementedError

@@ -16,7 +16,20 @@ from haywain.web.ingest import IngestApplication, refuse
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_VIEWS = ("identity", "problems", "health", "login", "documents", "search", "data", "tus", "pages", "headers")
+_VIEWS = (
+    "traversal",
+    "identity",
+    "problems",
+    "health",
+    "login",
+    "documents",
+    "search",
+    "data",
+    "slices",
+    "tus",
+    "pages",
+    "headers",
+)
 
 
 def make_application(site: Site) -> WSGI:

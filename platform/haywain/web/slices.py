@@ -12,6 +12,7 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
+from haywain.values import Column
 from haywain.web.formats import Array, check_size, dtype_text, format_named
 
 INDEX_LENGTH = 1000
@@ -23,17 +24,12 @@ _DIGITS = 19
 Item = int | slice | EllipsisType
 
 
-class Column(Protocol):
-    """What a column of an array is called, and its unit."""
-
-    name: str
-    unit: str
-
-
 class ArrayDocument(Protocol):
     """The parts of IArray, for the type checker."""
 
-    path: str
+    @property
+    def is_created(self) -> bool:
+        """Whether it has a shape and a dtype."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,10 +42,6 @@ class ArrayDocument(Protocol):
     @property
     def columns(self) -> tuple[Column, ...]:
         """Names and units of the last axis, or of the fields; may be empty."""
-
-    @property
-    def etag(self) -> str:
-        """A strong entity tag without its quotes."""
 
     def __getitem__(self, index: Any) -> Any:
         """Return what NumPy would."""

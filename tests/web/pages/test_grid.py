@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.web.pages.test_plot import Column, Memory
+from tests.web.pages.test_plot import Memory
 
+from haywain.values import Column
 from haywain.web.pages.data_array import Grid, grid_of
 
 TABLE = Memory(np.arange(200).reshape(100, 2), Column("left"), Column("right"))

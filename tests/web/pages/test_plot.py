@@ -6,19 +6,15 @@ import numpy as np
 import pytest
 
 from haywain.errors import InvalidError
+from haywain.values import Column
 from haywain.web.pages import plot
 from haywain.web.pages.plot import Plot, plot_of, plottable
-
-
-class Column:
-    def __init__(self, name: str, unit: str = "") -> None:
-        self.name, self.unit = name, unit
 
 
 class Memory:
     """An array in memory with the names of its columns."""
 
-    path, etag = "data_array_module/1", "1"
+    is_created = True
 
     def __init__(self, array: np.ndarray[Any, Any], *columns: Column) -> None:
         self.array, self.columns = array, columns

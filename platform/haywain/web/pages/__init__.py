@@ -10,6 +10,8 @@ _MODULES = (
     "modules",
     "document",
     "data_stream",
+    "data_array",
+    "plot",
     "policies",
     "quarantine",
     "people",

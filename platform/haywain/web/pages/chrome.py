@@ -16,7 +16,7 @@ from haywain.web.pages.figures import plural
 
 _log = logging.getLogger(__name__)
 
-_FIRST = ("data_stream_module", "data_product_module", "data_supply_module")
+_FIRST = ("data_stream_module", "data_array_module", "data_product_module", "data_supply_module")
 _LAST = ("portal_ingestion_policies", "quarantine_module", "person_module", "token_module")
 
 MESSAGES = {

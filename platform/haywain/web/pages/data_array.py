@@ -59,7 +59,7 @@ def show(context: Document, request: Request) -> Values:
         "description": context.properties.description,
         "columns": document.columns,
         "choices": _choices(document),
-        "grid": grid_of(document, request.GET.get("index", "")),
+        "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
         "formats": FORMATS,
         "commands": _commands(context, request),
     }
@@ -76,9 +76,10 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 def _facts(context: Document, request: Request) -> list[Fact]:
     document = cast(ArrayDocument, context)
+    is_created = document.is_created
     return [
-        Fact("Shape", shape_text(document.shape)),
-        Fact("Type", str(document.dtype)),
+        Fact("Shape", shape_text(document.shape) if is_created else "not created yet"),
+        *([Fact("Type", str(document.dtype))] if is_created else []),
         Fact("Exactly", count_text(context.size, "byte")),
         *links_of(context, request),
         Fact("Last change", "", moment=Moment.at(context.modified)),
@@ -88,6 +89,8 @@ def _facts(context: Document, request: Request) -> list[Fact]:
 
 
 def _choices(document: ArrayDocument) -> tuple[Choice, ...]:
+    if not document.is_created:
+        return ()
     units = {column.name: column.unit for column in document.columns}
     names = plottable(document) if document.shape and document.shape[0] else []
     return tuple(

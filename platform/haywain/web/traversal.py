@@ -1,0 +1,51 @@
+"""From an address to a document: `/{module}/{id}/{page}`.
+
+Pyramid's own traverser asks whatever can be indexed for the next part of the path; an array can be indexed,
+and its fields may have any name.  Here the path ends at the document, and what follows names a page.
+"""
+
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.interfaces import ITraverser
+from pyramid.request import Request
+from pyramid.traversal import traversal_path_info
+from zope.interface import implementer
+
+from haywain.document import Module, PortalRoot
+
+
+@implementer(ITraverser)
+class Traverser:
+    """Walks from the root of a request; of a request that a route has matched the root is the context."""
+
+    def __init__(self, root: Any) -> None:  # Any: what the root factory gave, None for static files
+        """Begin at a root."""
+        self._root = root
+
+    def __call__(self, request: Request) -> dict[str, Any]:
+        """Return context, name of the page and what follows it; raises URLDecodeError."""
+        path = "" if request.matched_route is not None else request.environ.get("PATH_INFO", "/")
+        segments = traversal_path_info(path or "/")
+        context, walked = self._root, 0
+        while walked < len(segments) and isinstance(context, PortalRoot | Module):
+            try:
+                context = context[segments[walked]]
+            except KeyError:
+                break
+            walked += 1
+        rest = segments[walked:]
+        return {
+            "context": context,
+            "view_name": rest[0] if rest else "",
+            "subpath": rest[1:],
+            "traversed": segments[:walked],
+            "virtual_root": self._root,
+            "virtual_root_path": (),
+            "root": self._root,
+        }
+
+
+def includeme(config: Configurator) -> None:
+    """Use it for all requests."""
+    config.add_traverser(Traverser)
