@@ -41,5 +41,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+function showWhereThisIs() {       // on a phone the navigation is a line that scrolls
+  const nav = document.querySelector(".side nav"), here = nav?.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+}
+
+window.addEventListener("resize", showWhereThisIs);
+showWhereThisIs();
 document.addEventListener("htmx:after:swap", () => improve(document));
 improve(document);

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from tests.functional.browser.conftest import NARROW, WIDE
 from tests.functional.program import Client
 
@@ -21,6 +21,7 @@ PAGES = {
     "login": "/login",
     "home": "/",
     "search": "/search?text=turbine",
+    "search-empty": "/search?text=nothing",
     "data-streams": "/data_stream_module?sort=reference",
     "data-stream-wav": "{turbine-6.wav}",
     "data-stream-text": "{mast-2.wind}",
@@ -65,6 +66,10 @@ def test_page_looks_right_and_is_readable_by_all(page: Page, client: Client, nam
     if name == "login":
         page.context.clear_cookies()
     go(page, client, PAGES[name])
+    look(page, name)
+
+
+def look(page: Page, name: str) -> None:
     page.evaluate(AXE)
     for width, height, scheme in LOOKS if os.environ.get("SCREENSHOT") else LOOKS[:2]:
         page.set_viewport_size({"width": width, "height": height})
@@ -72,10 +77,46 @@ def test_page_looks_right_and_is_readable_by_all(page: Page, client: Client, nam
         check(page, name, width, scheme)
 
 
+def test_form_that_is_refused_looks_right(page: Page, said: list[str]) -> None:
+    page.goto("/data_stream_module/new")
+    page.get_by_label("Content type").fill("nonsense")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("alert").wait_for()
+    look(page, "form-refused")
+    said.clear()
+
+
+def test_token_that_is_made_looks_right(page: Page) -> None:
+    page.goto("/token_module/new?scopes=read")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("heading", name="The token is made").wait_for()
+    look(page, "token-made")
+
+
+def test_login_is_no_wider_than_it_needs(page: Page) -> None:
+    page.context.clear_cookies()
+    page.goto("/login")
+    form = page.locator("form").bounding_box()
+    assert form is not None and form["width"] < 450 and abs(form["x"] + form["width"] / 2 - WIDE / 2) < 20
+
+
+def test_navigation_of_a_phone_shows_where_one_is(page: Page) -> None:
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    page.goto("/token_module")
+    expect(page.locator(".side [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+def test_row_of_a_phone_leaves_out_what_is_empty(page: Page) -> None:
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    page.goto("/search?text=turbine&kind=Data+Supply")
+    assert page.locator("td.size").count() > 0
+    expect(page.locator("td.size").first).to_be_hidden()
+    expect(page.locator("td.time").first).to_be_visible()
+
+
 def test_problem_page_looks_right(page: Page, said: list[str]) -> None:
     page.goto("/nowhere")
-    page.evaluate(AXE)
-    check(page, "problem", WIDE, "light")
+    look(page, "problem")
     assert [one for one in said if "404" in one] == said
     said.clear()
 

@@ -152,3 +152,11 @@ def test_problem_page_says_what_and_names_the_request(manager: Browser) -> None:
     page = manager.get("/nowhere", status=404)
     assert page.html.find("h1").text == "Not found" and "/nowhere" in page.text
     assert len(page.html.find("section", "problem").find("code").text) == 16
+
+
+def test_agent_who_may_only_send_can_log_out(site: Site) -> None:
+    agent = browser(site, "agnes")
+    form = agent.get("/", status=403).form
+    assert form.action == "/logout"
+    form.submit(status=303)
+    assert "/login" in agent.get("/", status=303).location

@@ -16,6 +16,7 @@ _COLUMNS = {
     "Token": ("reference", "login", "scopes", "expires", "state"),
 }
 _DEFAULT = ("reference", "state", "modified")
+_TITLES = {"portal_type": "Kind", "modified": "Last change"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class Cell:
     detail: str = ""
     icon: str = ""
     moment: Moment | None = None
+
+
+def title_of(column: str) -> str:
+    """Return what stands over a column, or on a phone before its value.
+
+    >>> title_of("modified"), title_of("content_type")
+    ('Last change', 'Content type')
+    """
+    return _TITLES.get(column, column.replace("_", " ").capitalize())
 
 
 def columns_of(portal_type: str) -> tuple[str, ...]:
@@ -68,7 +78,7 @@ def _size(document: Document, _name: str) -> Cell:
 
 def _moment(document: Document, name: str) -> Cell:
     seconds = document.modified if name == "modified" else document.created
-    return Cell("time", name.capitalize(), "", moment=Moment.at(seconds))
+    return Cell("time", title_of(name), "", moment=Moment.at(seconds))
 
 
 def _state(document: Document, _name: str) -> Cell:
@@ -76,13 +86,13 @@ def _state(document: Document, _name: str) -> Cell:
     return Cell("state", "State", "expired" if is_over else document.state)
 
 
-def _kind(document: Document, _name: str) -> Cell:
-    return Cell("text", "Kind", document.portal_type)
+def _kind(document: Document, name: str) -> Cell:
+    return Cell("text", title_of(name), document.portal_type)
 
 
 def _property(document: Document, name: str) -> Cell:
     text = value_text(getattr(document.properties, name, ""))
-    return Cell("text", name.replace("_", " ").capitalize(), text if len(text) <= 160 else f"{text[:160]}…")
+    return Cell("text", title_of(name), text if len(text) <= 160 else f"{text[:160]}…")
 
 
 def _expires(document: Document, name: str) -> Cell:

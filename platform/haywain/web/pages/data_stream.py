@@ -16,7 +16,7 @@ from haywain.store.upload import MODES
 from haywain.web.documents import json_response
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, duration_text, size_text
-from haywain.web.pages.page import Values, add_page, head_of, name_of, see, url_of
+from haywain.web.pages.page import Values, add_page, command_of, head_of, name_of, see, url_of
 from haywain.web.pages.preview import preview_of
 from haywain.web.pages.recording import PCM, Recording, outline_of, recording_of
 
@@ -62,9 +62,9 @@ def _commands(document: Document, request: Request) -> tuple[tuple[str, str], ..
     """Return what a person can paste into a shell."""
     url, login = shlex.quote(url_of(request, document.path) + "/data"), shlex.quote(request.user.login)
     name = shlex.quote(name_of(document).replace("/", "_"))
-    read = ("Read it", f"curl --user {login} --output {name} {url}")
+    read = ("Read it", command_of(f"curl --user {login}", f"--output {name}", url))
     kind = "--header 'Content-Type: application/octet-stream'"
-    write = ("Append a file", f"curl --user {login} --data-binary @FILE {kind} {url}")
+    write = ("Append a file", command_of(f"curl --user {login}", kind, "--data-binary @FILE", url))
     return (read, write) if may(request.user, "edit", document) else (read,)
 
 

@@ -12,7 +12,7 @@ from haywain.document import Document, Module, PortalRoot
 from haywain.errors import NotFoundError
 from haywain.portal import Hits
 from haywain.security import may
-from haywain.web.pages.cells import Cell, cells_of, columns_of
+from haywain.web.pages.cells import Cell, cells_of, columns_of, title_of
 from haywain.web.pages.chrome import kinds_by_module
 from haywain.web.pages.figures import count_text, plural
 from haywain.web.pages.page import Values, add_page, href_of
@@ -108,7 +108,7 @@ def _choices(chosen: str, titles: list[str]) -> tuple[Choice, ...]:
 
 
 def _heading(name: str, sort: str, kept: dict[str, str]) -> Heading:
-    title = name.replace("_", " ").capitalize()
+    title = title_of(name)
     if name not in SEARCHABLE:
         return Heading(name, title)
     is_sorted, is_descending = sort.lstrip("-") == name, sort.startswith("-")
@@ -151,9 +151,8 @@ def search(context: PortalRoot, request: Request) -> Values:
     columns: tuple[str, ...] = ("reference", "portal_type", "size", "state", "modified")
     where: dict[str, Any] = {}  # Any: search values
     found = listing(request, columns, where, states_of(*kinds.values()), "-modified")
-    heading = "Search"
     return {
-        "heading": heading,
+        "heading": "Search",
         "kind": "",
         "icon_name": "search",
         "listing": found,

@@ -73,6 +73,16 @@ def url_of(request: Request, path: str) -> str:
     return f"{request.host_url}{href_of(path)}"
 
 
+def command_of(*parts: str) -> str:
+    r"""Return a command for a shell, an option a line.
+
+    >>> print(command_of("curl --user me", "http://localhost/"))
+    curl --user me \
+      http://localhost/
+    """
+    return " \\\n  ".join(parts)
+
+
 def name_of(document: Document) -> str:
     """Return what people call it."""
     return str(document.reference) or document.title or document.id

@@ -12,7 +12,7 @@ from haywain.errors import UnknownNameError
 from haywain.security import may
 from haywain.web.pages.document import facts_of
 from haywain.web.pages.figures import count_text
-from haywain.web.pages.page import Values, add_page, head_of, href_of, url_of
+from haywain.web.pages.page import Values, add_page, command_of, head_of, href_of, url_of
 
 MOST_COUNTED = 500
 """So many of the latest in quarantine are looked at: the policy is no column of the catalog."""
@@ -89,7 +89,9 @@ def _curl(url: str, request: Request) -> str:
     kind = "--header 'Content-Type: application/octet-stream'"
     key = '--header "Idempotency-Key: $(sha256sum < FILE | cut -c-64)"'
     target = shlex.quote(f"{url}?reference=my-sensor.my-product")
-    return f"curl --user {shlex.quote(request.user.login)} {kind} {key} --data-binary @FILE {target}"
+    return command_of(
+        f"curl --user {shlex.quote(request.user.login)}", kind, key, "--data-binary @FILE", target
+    )
 
 
 def _token_href(policy: Document) -> str:

@@ -13,7 +13,7 @@ from haywain.web.documents import create_document
 from haywain.web.pages.document import Fact, facts_of, form_values, kind_of, refuse
 from haywain.web.pages.figures import Moment
 from haywain.web.pages.forms import Field, changed, fields_of, typed, values_of
-from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
+from haywain.web.pages.page import Values, add_page, command_of, head_of, href_of, name_of, see
 
 _SCOPES = ("read", "write", "activity", "admin", "ingest:*")
 _SCOPE_HINT = (
@@ -51,7 +51,9 @@ def create(context: Module, request: Request) -> Values | Response:
         "name": name_of(token),
         "href": href_of(token.path),
         "secret": secret,
-        "check": f"curl --header 'Authorization: Bearer {secret}' {request.host_url}/api/v1/search",
+        "check": command_of(
+            "curl", f"--header 'Authorization: Bearer {secret}'", f"{request.host_url}/api/v1/search"
+        ),
     }
 
 
