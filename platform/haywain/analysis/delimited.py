@@ -1,0 +1,233 @@
+"""Delimited text (CSV): lines of numbers, parsed by `numpy.loadtxt`.
+
+UTF-8, with or without a header; lines that are empty or begin with # are passed over; an empty field is NaN
+where the column is a float.  Without a dtype all numbers become float64 in rows of that many columns; a
+column of ISO times makes the rows structured, with datetime64[us] for the time.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, parse_dtype, read_at, unique
+from haywain.errors import InvalidError
+
+DELIMITERS = (",", ";", "\t", "|", " ")
+SAMPLE_BYTES = 1 << 20
+"""What is looked at to find delimiter, header and columns, and also the longest line."""
+
+PART_CHARACTERS = 1 << 18
+"""Characters parsed in one call: numpy.loadtxt keeps the interpreter to itself meanwhile."""
+
+_DATE = re.compile(r"\d{4}-\d\d")
+
+
+@dataclass(frozen=True)
+class DelimitedReader:
+    """Reads lines of one layout; the first row begins at byte `start`."""
+
+    layout: Layout
+    delimiter: str
+    start: int
+
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+        """Return the rows of the lines in the next `limit` bytes, with the last one if it lacks its newline.
+
+        That line must be followed by a newline when the source grows: else it was a part, and InvalidError
+        says so.
+        """
+        offset = max(offset, self.start)
+        if offset > self.start and read_at(file, offset - 1, 1) not in (b"\n", b""):
+            offset = self._after_last_line(file, offset)
+        data = read_at(file, offset, max(limit, SAMPLE_BYTES))
+        if len(data) >= max(limit, SAMPLE_BYTES):
+            data = data[: data.rfind(b"\n") + 1]
+            if not data:
+                raise InvalidError(
+                    f"The line that begins at byte {offset} is longer than {SAMPLE_BYTES} bytes"
+                )
+        found, position, rows = [self.layout.empty()], 0, rows_before
+        while position < len(data):
+            stop = data.rfind(b"\n", position, position + PART_CHARACTERS) + 1
+            if not stop:
+                stop = data.find(b"\n", position) + 1 or len(data)
+            found.append(self._parse(data[position:stop], offset + position, rows))
+            rows, position = rows + len(found[-1]), stop
+        return np.concatenate(found), offset + len(data)
+
+    def _after_last_line(self, file: ReadableFile, offset: int) -> int:
+        """Return the offset behind the newline that ends the line taken without one."""
+        tail = read_at(file, offset, 2)
+        if tail[:1] not in (b"", b"\n") and tail != b"\r\n":
+            raise InvalidError(
+                f"The last line was taken without its newline up to byte {offset}, and now it goes on there;"
+                " start over to read it whole"
+            )
+        return offset + tail.find(b"\n") + 1 if tail else offset
+
+    def _parse(self, data: bytes, at: int, row: int) -> Rows:
+        lines = [line for line in _decoded(data, at).split("\n") if line.strip() and line[0] != "#"]
+        if not lines:
+            return self.layout.empty()
+        try:
+            return self._load(lines)
+        except (ValueError, OverflowError):
+            return self._load_slowly(data, at, row)
+
+    def _load(self, lines: list[str]) -> Rows:
+        found = np.loadtxt(
+            lines,
+            self.layout.dtype,
+            comments=None,
+            delimiter=None if self.delimiter == " " else self.delimiter,
+            quotechar='"',
+            ndmin=2 if self.layout.row_shape else 1,
+        )
+        if found.shape[1:] != self.layout.row_shape:
+            raise ValueError("another number of columns")
+        return found
+
+    def _load_slowly(self, data: bytes, at: int, row: int) -> Rows:
+        """Fill empty fields, or raise the error that names row and byte."""
+        filled = []
+        for line in data.split(b"\n"):
+            text = line.decode()
+            if text.strip() and text[0] != "#":
+                fields = self._checked(text, at, row)
+                filled.append([field.strip() or "nan" for field in fields])
+                row += 1
+            at += len(line) + 1
+        quoted = [",".join(f'"{field}"' for field in fields) for fields in filled]
+        return DelimitedReader(self.layout, ",", 0)._load(quoted)
+
+    def _checked(self, line: str, at: int, row: int) -> list[str]:
+        """Return the fields of a line if they make a row; raises InvalidError."""
+        fields = split(line, self.delimiter)
+        if len(fields) != len(self.layout.names):
+            raise InvalidError(
+                f"Row {row} (from 0), which begins at byte {at}, has {len(fields)} fields,"
+                f" not {len(self.layout.names)}"
+            )
+        for number, field in enumerate(fields):
+            try:
+                np.array([field.strip() or "nan"]).astype(self._column_dtype(number))
+            except (ValueError, OverflowError):
+                raise InvalidError(
+                    f"Row {row} (from 0), which begins at byte {at}: {field[:40]!r} in the column"
+                    f" {self.layout.names[number]!r} is no {self._column_dtype(number)}"
+                ) from None
+        return fields
+
+    def _column_dtype(self, number: int) -> np.dtype[Any]:  # Any: of the file
+        dtype = self.layout.dtype
+        return dtype if dtype.names is None else dtype[number]
+
+
+def open_delimited(
+    file: ReadableFile, delimiter: str = "", header: bool | None = None, dtype: str = ""
+) -> DelimitedReader:
+    """Find out what is not said about delimiter, header and columns; raises InvalidError."""
+    lines = _sample(file)
+    if not lines:
+        raise InvalidError("There is no line to tell the columns by, up to the first newline")
+    delimiter = delimiter or sniff_delimiter([line for _, line in lines])
+    rows = [(at, split(line, delimiter)) for at, line in lines]
+    count = len(rows[0][1])
+    if count > COLUMNS_MAX:
+        raise InvalidError(f"The first line has {count} fields; at most {COLUMNS_MAX} make a row")
+    if header is None:
+        header = not all(_is_value(field) for field in rows[0][1])
+    names = unique([name.strip() for name in rows[0][1]] if header else [""] * count)
+    data = rows[1:] if header else rows
+    fields = data[0][1] if data else ["0"] * count
+    start = data[0][0] if data else file.seek(0, 2)
+    return DelimitedReader(_layout(names, fields, dtype), delimiter, start)
+
+
+def _layout(names: tuple[str, ...], fields: list[str], dtype: str) -> Layout:
+    found = parse_dtype(dtype) if dtype else None
+    if found is not None and found.names is not None:
+        if len(found.names) != len(names):
+            raise InvalidError(f"dtype: it has {len(found.names)} fields, the lines have {len(names)}")
+        return Layout(np.dtype([(name, found[i]) for i, name in enumerate(names)]), (), names)
+    if found is None and any(_is_time(field) for field in fields):
+        kinds = ["<M8[us]" if _is_time(field) else "<f8" for field in fields]
+        return Layout(np.dtype(list(zip(names, kinds, strict=False))), (), names)
+    return Layout(np.dtype("<f8") if found is None else found, (len(names),), names)
+
+
+def sniff_delimiter(lines: Iterable[str]) -> str:
+    """Return the delimiter that splits most lines alike, the comma where none does.
+
+    >>> sniff_delimiter(["a;b;c", "1,5;2;3"])
+    ';'
+    """
+    sample = list(lines)[:20]
+    best, best_score = ",", (0, 0)
+    for delimiter in DELIMITERS:
+        counts = [len(split(line, delimiter)) for line in sample]
+        common = max(set(counts), key=counts.count)
+        score = (counts.count(common), -DELIMITERS.index(delimiter))
+        if common > 1 and score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """Return the fields of a line; blanks count as one delimiter.
+
+    >>> split('"a,b",2', ","), split(" 1  2", " ")
+    (['a,b', '2'], ['1', '2'])
+    """
+    if delimiter == " ":
+        return line.split()
+    return next(csv.reader([line.rstrip("\r")], delimiter=delimiter), [])
+
+
+def _sample(file: ReadableFile) -> list[tuple[int, str]]:
+    """Return the first lines that hold something, each with its offset."""
+    data = read_at(file, 0, SAMPLE_BYTES)
+    at = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    if len(data) == SAMPLE_BYTES:
+        data = data[: data.rfind(b"\n") + 1]
+        if not data:
+            raise InvalidError(f"The line that begins at byte 0 is longer than {SAMPLE_BYTES} bytes")
+    found = []
+    for line in data[at:].split(b"\n"):
+        text = _decoded(line, at)
+        if text.strip() and text[0] != "#":
+            found.append((at, text))
+        at += len(line) + 1
+        if len(found) > 20:
+            break
+    return found
+
+
+def _decoded(data: bytes, at: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"Byte {at + error.start} is no UTF-8: this is no text of numbers") from None
+
+
+def _is_value(field: str) -> bool:
+    try:
+        float(field.strip() or "nan")
+    except ValueError:
+        return _is_time(field)
+    return True
+
+
+def _is_time(field: str) -> bool:
+    if not _DATE.match(field.strip()):
+        return False
+    try:
+        datetime.fromisoformat(field.strip())
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""Rows out of bytes: what every format of records promises."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haywain.errors import InvalidError
+
+Rows = NDArray[Any]  # Any: the bytes decide the dtype
+"""Some rows: the first axis counts them."""
+
+COLUMNS_MAX = 65_536
+"""Most numbers in a row: more is a mistake in the parameters or in the bytes."""
+
+
+class ReadableFile(Protocol):
+    """A seekable file of bytes, such as `Data Stream.open()`."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a byte."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to that many bytes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the rows of a source look like; `names` are those of its columns or fields."""
+
+    dtype: np.dtype[Any]  # Any: any fixed-size dtype
+    row_shape: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    rate_hz: float = 0.0
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one row in memory."""
+        return self.dtype.itemsize * math.prod(self.row_shape)
+
+    def empty(self) -> Rows:
+        """Return no rows."""
+        return np.empty((0, *self.row_shape), self.dtype)
+
+
+class RowReader(Protocol):
+    """One format: reads a source step by step.  Its `layout` is that of all its rows."""
+
+    @property
+    def layout(self) -> Layout:
+        """What the rows look like."""
+
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+        """Return the whole rows in the next `limit` bytes or so, and the offset after them.
+
+        Without a whole row the offset comes back unchanged: the rest may still arrive.  `rows_before` is the
+        number of rows before `offset`, for messages.  Raises InvalidError for bytes that are no row.
+        """
+
+
+def read_at(file: ReadableFile, offset: int, size: int) -> bytes:
+    """Return up to `size` bytes from an offset on."""
+    file.seek(offset)
+    return file.read(size)
+
+
+def parse_dtype(text: str) -> np.dtype[Any]:
+    """Return a fixed-size dtype by its name, or by several with commas; raises InvalidError.
+
+    >>> parse_dtype("<f4"), parse_dtype("M8[ms],f8").names
+    (dtype('float32'), ('f0', 'f1'))
+    """
+    try:
+        found = np.dtype(text.strip())
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise InvalidError(f"dtype: {text[:80]!r} is none: {error}") from error
+    if found.hasobject or found.itemsize == 0 or found.subdtype is not None:
+        raise InvalidError(f"dtype: {text[:80]!r} has no fixed size; use one such as <f4, i2 or M8[ms],f8")
+    return found
+
+
+def check_row_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of a row; raises InvalidError for one that makes no sense."""
+    found = tuple(shape)
+    if any(n < 1 for n in found) or math.prod(found) > COLUMNS_MAX or len(found) > 8:
+        raise InvalidError(
+            f"row_shape: {list(found)} must be up to 8 sizes of 1 and more, {COLUMNS_MAX} in all"
+        )
+    return found
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names that differ and are not empty, as fields of a dtype must.
+
+    >>> unique(["a", "", "a"])
+    ('a', 'column 2', 'a 3')
+    """
+    found: list[str] = []
+    for number, name in enumerate(names, start=1):
+        plain = name or f"column {number}"
+        found.append(plain if plain not in found else f"{plain} {number}")
+    return tuple(found)
+
+
+def numbered(word: str, count: int) -> tuple[str, ...]:
+    """Return `word 1` to `word count`."""
+    return tuple(f"{word} {number}" for number in range(1, count + 1))

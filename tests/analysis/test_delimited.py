@@ -1,0 +1,130 @@
+"""Delimited text: any step gives the rows of numpy, and a bad line is named by row and byte."""
+
+import io
+
+import numpy as np
+import pytest
+
+from haywain.analysis import delimited
+from haywain.analysis.delimited import DelimitedReader, open_delimited
+from haywain.errors import InvalidError
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 256)
+    monkeypatch.setattr(delimited, "PART_CHARACTERS", 64)
+
+
+def steps(reader: DelimitedReader, data: bytes, offset: int = 0) -> tuple[np.ndarray, int]:
+    file, found = io.BytesIO(data), [reader.layout.empty()]
+    while True:
+        rows, after = reader.step(file, offset, 1, sum(map(len, found)))
+        if after == max(offset, reader.start) and not len(rows):
+            return np.concatenate(found), after
+        found.append(rows)
+        offset = after
+
+
+def read(text: str, **options: object) -> np.ndarray:
+    data = text.encode()
+    return steps(open_delimited(io.BytesIO(data), **options), data)[0]
+
+
+def test_numbers_are_those_of_numpy() -> None:
+    expected = np.random.default_rng(1).normal(size=(300, 3))
+    text = io.BytesIO()
+    np.savetxt(text, expected, delimiter=",", fmt="%.17g")
+    reader = open_delimited(text)
+    found, offset = steps(reader, text.getvalue())
+    assert np.array_equal(found, expected) and offset == len(text.getvalue())
+    assert reader.layout.names == ("column 1", "column 2", "column 3")
+
+
+@pytest.mark.parametrize(
+    "delimiter", [",", ";", "\t", "|", " "], ids=["comma", "semicolon", "tab", "bar", "space"]
+)
+def test_delimiter_and_header_are_found(delimiter: str) -> None:
+    data = f"time{delimiter}speed\n1{delimiter}2\n3{delimiter}4\n".encode()
+    reader = open_delimited(io.BytesIO(data))
+    assert (reader.delimiter, reader.layout.names) == (delimiter, ("time", "speed"))
+    assert steps(reader, data)[0].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2\r\n3,4\r\n", "1,2\n3,4", "\n# told\n1,2\n\n3,4\n", '"1","2"\n"3","4"\n', "\ufeff1,2\n3,4\n"],
+    ids=["crlf", "no-newline", "comment", "quotes", "bom"],
+)
+def test_forms_of_text_are_understood(text: str) -> None:
+    assert read(text).tolist() == [[1, 2], [3, 4]]
+
+
+def test_one_column_is_a_column() -> None:
+    assert read("x\n1\n2\n").tolist() == [[1], [2]]
+
+
+def test_empty_field_is_nan() -> None:
+    assert np.array_equal(read("a,b\n1,\n,2\n"), [[1, np.nan], [np.nan, 2]], equal_nan=True)
+
+
+def test_times_make_rows_structured() -> None:
+    found = read("when,value\n2026-01-02T03:04:05.5,1\n2026-01-02 03:04:06,2\n")
+    assert found.dtype.names == ("when", "value") and found.dtype["when"] == np.dtype("M8[us]")
+    assert found["when"][0] == np.datetime64("2026-01-02T03:04:05.5") and found["value"].tolist() == [1, 2]
+
+
+def test_dtype_may_be_given() -> None:
+    assert read("1,2\n3,4\n", dtype="<i2").dtype == np.dtype("<i2")
+    found = read("n,x\n1,2.5\n", dtype="i8,f4")
+    assert found.dtype == np.dtype([("n", "i8"), ("x", "f4")]) and found.tolist() == [(1, 2.5)]
+
+
+def test_header_without_rows_waits() -> None:
+    data = b"a,b\n"
+    reader = open_delimited(io.BytesIO(data))
+    assert steps(reader, data) == (pytest.approx(np.empty((0, 2))), 4)
+    assert steps(reader, data + b"1,2\n")[0].tolist() == [[1, 2]]
+
+
+def test_grown_text_goes_on_after_a_line_without_newline() -> None:
+    first = b"1,2\n3,4"
+    reader = open_delimited(io.BytesIO(first))
+    _, offset = steps(reader, first)
+    assert steps(reader, first + b"\r\n5,6\n", offset)[0].tolist() == [[5, 6]]
+    with pytest.raises(InvalidError, match="up to byte 7, and now it goes on"):
+        steps(reader, first + b"5\n5,6\n", offset)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a,b\n1,2\n" + "3,4\n" * 99 + "5\n",
+            "Row 100 .from 0., which begins at byte 404, has 1 fields, not 2",
+        ),
+        ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4, has 3 fields, not 2"),
+        ("a,b\n1,2\n\n3,x\n", "Row 1 .from 0., which begins at byte 9: 'x' in the column 'b' is no float64"),
+        ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8"),
+        ("1,2\n" + "3" * 300, "line that begins at byte 4 is longer than 256 bytes"),
+        ("3" * 300, "line that begins at byte 0 is longer than 256 bytes"),
+        ("\n\n", "There is no line"),
+        ("", "There is no line"),
+    ],
+    ids=["ragged", "ragged-more", "word", "latin", "long-line", "no-lines", "blank", "empty"],
+)
+def test_bad_line_is_named(text: str, message: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    with pytest.raises(InvalidError, match=message):
+        steps(open_delimited(io.BytesIO(data)), data)
+
+
+@pytest.mark.parametrize("dtype", ["O", "V0", "nonsense", "f8,f8,f8"], ids=str)
+def test_dtype_that_makes_no_sense_is_refused(dtype: str) -> None:
+    with pytest.raises(InvalidError, match="dtype: "):
+        read("1,2\n", dtype=dtype)
+
+
+def test_integers_out_of_range_are_named() -> None:
+    with pytest.raises(InvalidError, match=r"Row 1 .*'300' in the column 'column 1' is no uint8"):
+        read("1\n300\n", dtype="u1")
