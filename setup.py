@@ -36,6 +36,7 @@ SERVER = [
     "msgspec>=0.19",
     "nanoarrow>=0.6",  # slices as Arrow; pyarrow is 45 times its size
     "persistent>=6",
+    "pillow>=11",
     "psutil>=6",
     "pydantic>=2.9",
     "pydantic-settings>=2.5",
@@ -43,6 +44,7 @@ SERVER = [
     "pyramid-jinja2>=2.10",
     "pyramid-retry>=2.1",
     "pyramid-tm>=2.6",
+    "scipy>=1.14",
     "setuptools<82",  # Pyramid 2.1 imports pkg_resources, which setuptools 82 dropped
     "transaction>=5",
     "waitress>=3.0.1,<3.1",  # web/server.py subclasses its parser and channel

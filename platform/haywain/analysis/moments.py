@@ -1,0 +1,112 @@
+"""Count, mean, variance, extremes, histogram and quantiles of columns, merged piece by piece.
+
+Means and sums of squares are merged by the parallel formula of Chan, Golub and LeVeque, "Updating formulae
+and a pairwise algorithm for computing sample variances", Stanford STAN-CS-79-773 (1979):
+
+    delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,  M2 = M2_a + M2_b + delta**2 n_a n_b / n
+
+The variance is M2 / n, as `numpy.var` has it.  Histogram and quantiles are counted in a second pass, between
+the extremes found by the first.  A quantile is that of `numpy.quantile` to within two of `FINE_BINS` bins, so
+(max - min) / 32,768; where the two values beside it are farther apart than that, it is one of the two.  NaN
+is counted, and left out of everything else.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FINE_BINS = 1 << 16
+"""Bins that the quantiles are read from."""
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What is known of each column; `m2` is the sum of squared distances from the mean."""
+
+    count: NDArray[np.int64]
+    nan_count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float64]) -> "Moments":
+        """Return the moments of rows of shape (rows, columns)."""
+        is_nan = np.isnan(rows)
+        count = (~is_nan).sum(axis=0)
+        filled = np.where(is_nan, 0.0, rows)
+        mean = filled.sum(axis=0) / np.maximum(count, 1)
+        with np.errstate(invalid="ignore", over="ignore"):  # of columns with an infinity
+            m2 = (np.where(is_nan, 0.0, rows - mean) ** 2).sum(axis=0)
+        low = np.where(is_nan, np.inf, rows).min(axis=0, initial=np.inf)
+        high = np.where(is_nan, -np.inf, rows).max(axis=0, initial=-np.inf)
+        return cls(count, is_nan.sum(axis=0), mean, m2, low, high)
+
+    def merged(self, other: "Moments") -> "Moments":
+        """Return the moments of both."""
+        count = self.count + other.count
+        part = other.count / np.maximum(count, 1)
+        with np.errstate(invalid="ignore", over="ignore"):  # of columns with an infinity
+            delta = other.mean - self.mean
+            mean = self.mean + delta * part
+            m2 = self.m2 + other.m2 + delta**2 * self.count * part
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return Moments(count, self.nan_count + other.nan_count, mean, m2, low, high)
+
+
+def histogram(rows: NDArray[np.float64], moments: Moments, bins: int) -> NDArray[np.int64]:
+    """Return how many values lie in each of `bins` bins between a column's extremes: (columns, bins)."""
+    found = np.zeros((rows.shape[1], bins), np.int64)
+    for column in range(rows.shape[1]):
+        low, high = moments.low[column], moments.high[column]
+        if not (np.isfinite(low) and np.isfinite(high)):
+            continue
+        values = rows[:, column]
+        values = values[~np.isnan(values)]
+        width = (high / bins - low / bins) or 1.0
+        places = np.clip((values - low) / width, 0, bins - 1).astype(np.int64)
+        found[column] = np.bincount(places, minlength=bins)
+    return found
+
+
+def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[float]:
+    """Return the `QUANTILES` out of the counts of a fine histogram between two extremes."""
+    total = int(counts.sum())
+    ranks = np.array(QUANTILES) * (total - 1)
+    ends = np.cumsum(counts)
+    places = np.searchsorted(ends, ranks, side="right").clip(0, len(counts) - 1)
+    inside = (ranks - (ends[places] - counts[places]) + 0.5) / np.maximum(counts[places], 1)
+    width = high / len(counts) - low / len(counts)
+    return [float(q) for q in np.clip(low + (places + inside.clip(0, 1)) * width, low, high)]
+
+
+def summary(name: str, moments: Moments, column: int, counts: NDArray[np.int64], bins: int) -> dict[str, Any]:
+    """Return a column's statistics as JSON; what an empty column does not have, or is infinite, is None."""
+    count = int(moments.count[column])
+    low, high = float(moments.low[column]), float(moments.high[column])
+    is_told = count > 0 and np.isfinite(low) and np.isfinite(high)
+    coarse = counts.reshape(bins, -1).sum(axis=1).tolist() if is_told else []
+    found = quantiles(counts, low, high) if is_told else [None] * len(QUANTILES)
+    return {
+        "name": name,
+        "count": count,
+        "nan_count": int(moments.nan_count[column]),
+        "mean": _finite(moments.mean[column]) if count else None,
+        "variance": _finite(moments.m2[column] / count) if count else None,
+        "min": _finite(low),
+        "max": _finite(high),
+        "histogram": {
+            "counts": coarse,
+            "edges": np.linspace(low, high, bins + 1).tolist() if is_told else [],
+        },
+        "quantiles": {f"{q:g}": value for q, value in zip(QUANTILES, found, strict=True)},
+    }
+
+
+def _finite(value: Any) -> float | None:  # Any: one of numpy's floats
+    return float(value) if np.isfinite(value) else None
