@@ -1,11 +1,15 @@
 """Lists and the search: words, patterns, order, pages, states, all in the address."""
 
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.web.pages.conftest import Browser
+from tests.web.pages.conftest import PASSWORD, Browser, browser
 
+from haywain.app import open_site
 from haywain.portal import Portal, Site
+from haywain.settings import Settings
 from haywain.web.pages.modules import PER_PAGE
 
 
@@ -97,3 +101,15 @@ def test_navigation_marks_the_place_and_what_waits(viewer: Browser) -> None:
     page = viewer.get("/data_stream_module")
     assert page.html.select_one("nav [aria-current=page]").text.strip() == "Data Streams"
     assert page.html.select_one(".badge").text == "1 waiting"
+
+
+def test_first_command_is_safe_to_paste_whatever_the_login(tmp_path: Path) -> None:
+    opened, _ = open_site(Settings(data=tmp_path / "var", admin_password=PASSWORD))
+    try:
+        opened.transact(
+            lambda p: p.new("Person", reference="o'neil;ls", roles=("Editor",), password=PASSWORD)
+        )
+        command = browser(opened, "o'neil;ls").get("/").html.select_one(".copyable code").text
+    finally:
+        opened.close()
+    assert shlex.split(command)[4:6] == ["--user", "o'neil;ls"] and "?reference=hello.world" in command

@@ -1,5 +1,6 @@
 """Home: what there is, what arrives now, what waits for somebody, how full the disk is."""
 
+import shlex
 from dataclasses import dataclass
 
 from pyramid.config import Configurator
@@ -13,7 +14,7 @@ from haywain.web.pages.cells import cells_of
 from haywain.web.pages.chrome import kinds_by_module
 from haywain.web.pages.figures import plural, size_text
 from haywain.web.pages.modules import states_of
-from haywain.web.pages.page import Values, add_page, href_of, url_of
+from haywain.web.pages.page import Values, add_page, command_of, href_of, url_of
 
 LATEST = 8
 _COLUMNS = ("reference", "size", "modified")
@@ -51,10 +52,17 @@ def show(context: PortalRoot, request: Request) -> Values:
         "rows": tuple(cells_of(document, _COLUMNS) for document in hits),
         "tiles": _tiles(request),
         "disk": Disk(size_text(free), size_text(total), round(100 * (1 - free / total)) if total else 0),
-        "ingest_url": url_of(request, "portal_ingestion_policies/default/ingest") + "?reference=hello.world",
-        "login": request.user.login,
+        "command": _command(request),
         "may_add": may(request.user, "edit"),
     }
+
+
+def _command(request: Request) -> str:
+    """Return what sends the first bytes."""
+    url = url_of(request, "portal_ingestion_policies/default/ingest") + "?reference=hello.world"
+    kind = "--header 'Content-Type: application/octet-stream'"
+    user = shlex.quote(request.user.login)
+    return command_of(f"echo hello | curl --user {user}", kind, "--data-binary @-", f"'{url}'")
 
 
 def _tiles(request: Request) -> tuple[Tile, ...]:
