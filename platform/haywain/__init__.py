@@ -12,12 +12,13 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "open"]
 
 
-def open(where: str = "var") -> "Portal":
+def open(where: str = "var", workers: int = 0) -> "Portal":
     """Return a Portal on a data directory (or a `file:` URI), for use with `with`.
 
+    `workers` threads run activities; without them `job.wait()` runs the queue.
     Leaving `with` aborts what is not committed and closes.  Raises DataDirectoryError and its
     kinds if the directory is in use, read-only, not ours or of a newer version.
     """
     from haywain.app import open_portal
 
-    return open_portal(where)
+    return open_portal(where, workers)

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from haywain.activity.outbox import Outbox
+from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
 from haywain.errors import DataDirectoryError, InvalidError
 from haywain.ingestion.ledger import Ledger
@@ -31,6 +33,7 @@ def open_site(settings: Settings) -> tuple[Site, str]:
     Raises DataDirectoryError and its kinds, RegistryError.
     """
     site = Site(settings)
+    site.workers = Workers(site)
     try:
         password = _first_start(site)
         site.repair()
@@ -40,11 +43,12 @@ def open_site(settings: Settings) -> tuple[Site, str]:
         raise
 
 
-def open_portal(where: str) -> Portal:
-    """Return a Portal that owns its Site: closing it closes everything."""
+def open_portal(where: str, workers: int = 0) -> Portal:
+    """Return a Portal that owns its Site, with so many Workers: closing it closes everything."""
     name = where.removeprefix("file://" if where.startswith("file:///") else "file:")
     path = Path(name) if "://" not in name else None
     site, _ = open_site(load(data=path) if path is not None else load(database=where))
+    site.workers.start(workers)
     return _OwningPortal(site)
 
 
@@ -54,6 +58,7 @@ class _OwningPortal(Portal):
     def close(self) -> None:
         """Forget what is not committed, and let another process open the directory."""
         super().close()
+        self.site.workers.stop()
         self.site.close()
 
 
@@ -85,6 +90,8 @@ def _fill(portal: Portal, password: str) -> None:
     root, registry = portal.root, portal.site.registry
     if "ledger" not in root.tools:
         root.tools["ledger"] = Ledger()
+    if "outbox" not in root.tools:
+        root.tools["outbox"] = Outbox()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
     policies = root["portal_ingestion_policies"]
@@ -158,6 +165,7 @@ class Serving:
         """Serve until told to stop; requests that run then may finish."""
         finish_uploads(self.site)
         Housekeeping(self.site).start()
+        self.site.workers.start(self.site.settings.workers)
         self.server.run()
 
     def __enter__(self) -> Self:
@@ -168,5 +176,6 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close port and data directory."""
+        self.site.workers.stop()
         self.server.close()
         self.site.close()

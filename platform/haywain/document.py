@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
@@ -22,6 +22,9 @@ from haywain import clock
 from haywain.errors import DuplicateError, InvalidError
 from haywain.ids import check_id, new_id
 from haywain.values import Path, Reference
+
+if TYPE_CHECKING:
+    from haywain.activity.activation import Activation
 
 NAME_LENGTH = 255
 """Most characters of a reference or a title."""
@@ -166,6 +169,18 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         """Add a line to the history."""
         plain = "".join(c for c in comment[:1000] if unicodedata.category(c) not in ("Cc", "Cs"))
         self.history = (*self.history, (transition, user, plain, clock.now_s()))
+
+    def activate(self, /, **options: Any) -> "Activation":  # Any: its Options know the types
+        """Return what queues background work on this document: `document.activate(tag="x").spectrum()`.
+
+        It runs once this transaction has committed, as the user who acts here.  Raises InvalidError for
+        options that make no sense.
+        """
+        portal = getattr(self._p_jar, "portal", None)
+        if portal is None:
+            raise InvalidError(f"{self.portal_type} {self.id!r} is in no portal that is open")
+        activation: Activation = portal.site.workers.activate(portal, self, options)
+        return activation
 
     def reindex(self) -> None:
         """Have the catalog's row of this document made anew when the transaction commits."""

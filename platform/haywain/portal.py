@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transaction import TransactionManager
 from transaction.interfaces import TransientError
@@ -27,6 +27,10 @@ from haywain.store.database import Database, NamedLocks, PortalConnection, open_
 from haywain.store.directory import DataDirectory
 from haywain.store.upload import Uploads
 from haywain.values import Tid
+
+if TYPE_CHECKING:
+    from haywain.activity.job import Job
+    from haywain.activity.workers import Workers
 
 T = TypeVar("T")
 
@@ -75,6 +79,7 @@ class Portal:
         if self.connection.catalog is None:
             self.connection.catalog = Catalog(site.catalog_store, self.connection)
         self.catalog_index = cast(Catalog, self.connection.catalog)
+        self.connection.portal = self  # so that a document knows who acts
 
     @property
     def root(self) -> PortalRoot:
@@ -149,8 +154,19 @@ class Portal:
         self.manager.abort()
         self.manager.begin()
 
+    def refresh(self) -> None:
+        """See what others have committed, unless something here waits for a commit."""
+        transaction = self.manager.get()
+        if not transaction._resources and not any(transaction.getBeforeCommitHooks()):
+            self.abort()
+
+    def job(self, id: str) -> "Job":
+        """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""
+        return self.site.workers.job(self, id)
+
     def close(self) -> None:
         """Forget what is not committed and give the connection back."""
+        self.connection.portal = None
         if self._own_manager:
             self.manager.abort()
         self.connection.close()
@@ -178,6 +194,7 @@ class Site:
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
+        self.workers: Workers  # of the layer above, put here as the site is opened
         try:
             with ExitStack() as opened:
                 opened.callback(self.directory.close)

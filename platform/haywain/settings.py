@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from haywain.errors import DataDirectoryError
-from haywain.values import MIB
+from haywain.values import GIB, MIB
 
 LEAST_THREADS = 4
 """Half of the threads may wait for clients that read slowly; so many leave two for everybody else."""
@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
     decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
     quarantine_per_minute: int = Field(600, ge=1, description="Quarantined requests of a sender a minute.")
+    workers: int = Field(2, ge=0, le=256, description="Threads that run activities.")
+    activity_days: int = Field(30, ge=0, description="How long ended activities are kept.")
+    activity_seconds: int = Field(14_400, ge=1, description="How long one activity may run.")
+    activity_bytes: int = Field(GIB, ge=MIB, description="How much memory one activity may take.")
     ledger_days: int = Field(30, ge=1, description="How long idempotency keys are remembered.")
     upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")

@@ -9,21 +9,21 @@ from haywain.portal_types.token import Token
 from haywain.security import ANONYMOUS, SYSTEM, User, hidden_portal_types, may, require
 from haywain.security.user import ROLES, check_scopes
 
-PERMISSIONS = ("view", "edit", "ingest", "manage")
+PERMISSIONS = ("view", "edit", "activity", "ingest", "manage")
 BY_ROLE = {
-    "Manager": "view edit ingest manage",
-    "Editor": "view edit ingest",
-    "Analyst": "view edit",
+    "Manager": "view edit activity ingest manage",
+    "Editor": "view edit activity ingest",
+    "Analyst": "view edit activity",
     "Viewer": "view",
     "Agent": "ingest",
     "": "",
     "No such role": "",
 }
 BY_SCOPE = {
-    "admin": "view edit ingest manage",
+    "admin": "view edit activity ingest manage",
     "write": "view edit",
     "read": "view",
-    "activity": "view",
+    "activity": "view activity",
     "ingest:default": "ingest",
     "ingest:*": "ingest",
     "ingest:other": "",

@@ -1,11 +1,12 @@
 """Users, roles, permissions: one place decides, everything else asks.
 
-role      view  edit  ingest  manage        token scope   gives at most
-Manager    x     x      x       x           admin         all of its owner's rights
-Editor     x     x      x                   write         view, edit
-Analyst    x     x                          read          view
-Viewer     x                                ingest:ID     ingest, by the policy ID only
-Agent                   x                   ingest:*      ingest, by any policy
+role      view  edit  activity  ingest  manage      token scope   gives at most
+Manager    x     x       x        x       x         admin         all of its owner's rights
+Editor     x     x       x        x                 write         view, edit
+Analyst    x     x       x                          read          view
+Viewer     x                                        activity      view, activity
+Agent                             x                 ingest:ID     ingest, by the policy ID only
+                                                    ingest:*      ingest, by any policy
 """
 
 from collections.abc import Iterable
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from haywain.document import Document
 
 ROLES: dict[str, frozenset[str]] = {
-    "Manager": frozenset({"view", "edit", "ingest", "manage"}),
-    "Editor": frozenset({"view", "edit", "ingest"}),
-    "Analyst": frozenset({"view", "edit"}),
+    "Manager": frozenset({"view", "edit", "activity", "ingest", "manage"}),
+    "Editor": frozenset({"view", "edit", "activity", "ingest"}),
+    "Analyst": frozenset({"view", "edit", "activity"}),
     "Viewer": frozenset({"view"}),
     "Agent": frozenset({"ingest"}),
 }
 """Permissions of each role."""
 
 _SCOPES = {
-    "admin": frozenset({"view", "edit", "ingest", "manage"}),
+    "admin": frozenset({"view", "edit", "activity", "ingest", "manage"}),
     "write": frozenset({"view", "edit"}),
     "read": frozenset({"view"}),
-    "activity": frozenset({"view"}),
+    "activity": frozenset({"view", "activity"}),
 }
 
 

@@ -105,11 +105,12 @@ def _open_zeo(uri: str, cache: Path | None) -> Any:
 class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
     """A Connection that knows its last own transaction and carries its catalog.
 
-    `catalog` belongs to the layer above, which puts it there; the store only keeps it as long as the
-    pooled connection lives.
+    `catalog` and `portal` belong to the layer above, which puts them there: the one for as long as the
+    pooled connection lives, the other while it is open.
     """
 
     catalog: Any = None
+    portal: Any = None
     last_tid: bytes = z64
 
     def __init__(self, *args: Any, **options: Any) -> None:  # Any: what ZODB passes

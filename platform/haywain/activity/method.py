@@ -1,0 +1,99 @@
+"""Which methods a document may be activated for: the kinds for it, and its own ones marked by `@activity`."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from haywain.activity.kind import Kind, NoParameters, Work, is_activity
+from haywain.document import Document, explain
+from haywain.errors import InvalidError, UnknownNameError
+
+if TYPE_CHECKING:
+    from haywain.registry import Registry
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method that may be run as an activity."""
+
+    name: str
+    title: str
+    parameters: type[BaseModel]
+    permission: str
+    start: Callable[[Work], Any]
+    """Begins the work: a generator of progress, or at once the result."""
+    time_limit_s: float | None = None
+    memory_limit_bytes: int | None = None
+
+    def checked(self, parameters: dict[str, Any]) -> BaseModel:  # Any: the model knows the types
+        """Return parameters as their model; raises InvalidError, which names each that is wrong."""
+        try:
+            return self.parameters.model_validate(parameters)
+        except ValidationError as error:
+            raise InvalidError(f"The parameters of {self.name}: {explain(error)}") from error
+
+
+def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
+    """Return what a kind of document may be activated for, by name."""
+    own = {
+        name: _of_document(cls, name)
+        for name, member in inspect.getmembers(cls, inspect.isfunction)
+        if is_activity(member)
+    }
+    return own | {k.name: _of_kind(k) for k in registry.activities_on(cls.portal_type).values()}
+
+
+def method_of(registry: "Registry", cls: type[Document], name: str) -> Method:
+    """Return one method; raises UnknownNameError, or InvalidError if it is for other kinds of documents."""
+    found = methods_of(registry, cls)
+    if name in found:
+        return found[name]
+    kind = registry.activities.get(name)
+    if kind is not None:
+        raise InvalidError(f"{name} works on {' and '.join(kind.portal_types)}, not on {cls.portal_type}")
+    raise UnknownNameError(f"activity on {cls.portal_type}", name, found)
+
+
+def _of_kind(kind: Kind) -> Method:
+    return Method(
+        kind.name,
+        kind.title,
+        kind.parameters,
+        kind.permission,
+        kind.run,
+        kind.time_limit_s,
+        kind.memory_limit_bytes,
+    )
+
+
+def _of_document(cls: type[Document], name: str) -> Method:
+    function = getattr(cls, name)
+    model = _model_of(function)
+
+    def start(work: Work) -> Any:  # Any: whatever the method returns, JSON or a generator
+        values = {field: getattr(work.parameters, field) for field in model.model_fields}
+        return getattr(work.document, name)(**values)
+
+    title = (inspect.getdoc(function) or name).splitlines()[0].rstrip(".")
+    return Method(name, title, model, "edit", start)
+
+
+@lru_cache(maxsize=1000)
+def _model_of(function: Callable[..., Any]) -> type[BaseModel]:  # Any: a method of whatever signature
+    """Return the parameters of a method as a model: what its annotations say."""
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = dict(_fields(function, hints))  # Any: as create_model has it
+    return create_model(f"{function.__name__}_parameters", __base__=NoParameters, **fields)
+
+
+def _fields(function: Callable[..., Any], hints: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidError(f"{function.__qualname__} takes {parameter}, which no activity can be given")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        yield parameter.name, (hints.get(parameter.name, Any), default)

@@ -1,0 +1,269 @@
+"""Outbox: the ledger of activities, in `root.tools["outbox"]`.
+
+Whatever happens to an activity happens in transactions on these trees, so that a kill between any two lines
+leaves it in the place it had.  `settle` is the one rule of where it stands; it is asked again when an
+activity is made, claimed, given back, and when a *gate* (a tag it waits for, a serialization tag) may open.
+Two transactions may each see the other's activity at a gate and both leave it shut: hence whoever commits
+tells the Workers which gates to look at, and a sweep looks at all of them now and then.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
+from zlib import crc32
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+
+from haywain import clock
+from haywain.activity.record import Activity, Place
+from haywain.activity.shard import Entry, Serial, Shard
+
+if TYPE_CHECKING:
+    from haywain.document import PortalRoot
+
+SHARDS = 16
+AT_ONCE = 50
+"""Most activities that one transaction moves past a gate."""
+
+Gate = tuple[str, str]
+"""A phase (held, lined) and the tag that activities of that phase wait for."""
+
+
+class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
+    """All activities of a portal."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.shards = tuple(Shard() for _ in range(SHARDS))
+        self.beats = OOBTree()
+
+    @classmethod
+    def of(cls, root: "PortalRoot") -> "Outbox":
+        """Return the outbox of a portal."""
+        return cast(Outbox, root.tools["outbox"])
+
+    # -- finding
+    def shard(self, id: str) -> Shard:
+        """Return the shard of an activity: ids end at random."""
+        return self.shards[int(id[-1], 16)]
+
+    def shard_of_name(self, name: str) -> Shard:
+        """Return the shard that keeps a dedupe key or a serialization tag."""
+        return self.shards[crc32(name.encode()) % SHARDS]
+
+    def find(self, id: str) -> Activity | None:
+        """Return an activity, None if there is none of this id."""
+        is_id = len(id) == 16 and all(c in "0123456789abcdef" for c in id)
+        return cast("Activity | None", self.shard(id).activities.get(id)) if is_id else None
+
+    def firsts(self, phase: str, name: str | None = None) -> list[Entry]:
+        """Return the first place of a phase in each shard that has one, the first of all first."""
+        return sorted(found for shard in self.shards if (found := shard.first(phase, name)) is not None)
+
+    def next_time(self) -> float | None:
+        """Return when the next activity that waits for its time may run, in seconds since 1970."""
+        found = self.firsts("later")
+        return float(found[0][1]) if found else None
+
+    # -- changing
+    def add(self, record: Activity) -> None:
+        """Take an activity in, under an id made up for it."""
+        record.id = new_id()
+        while record.id in self.shard(record.id).activities:
+            record.id = new_id()
+        record.created = clock.now_s()
+        shard = self.shard(record.id)
+        shard.activities[record.id] = record
+        for kind, name in _names(record):
+            shard.names.add((kind, name, record.id))
+        if record.tag:
+            shard.names.add(("holds", record.tag, record.id))
+        if record.dedupe_key:
+            self.shard_of_name(record.key).keys[record.key] = record
+        self.settle(record)
+
+    def twin(self, record: Activity) -> Activity | None:
+        """Return the activity that waits under the dedupe key of another one, not yet added."""
+        keys = self.shard_of_name(record.key).keys
+        return cast("Activity | None", keys.get(record.key)) if record.dedupe_key else None
+
+    def remove(self, record: Activity) -> None:
+        """Forget an activity that has ended."""
+        shard = self.shard(record.id)
+        shard.order.remove((*record.place, record.id))
+        for kind, name in _names(record):
+            shard.names.remove((kind, name, record.id))
+        del shard.activities[record.id]
+
+    def settle(self, record: Activity, at: float | None = None) -> None:
+        """Put an activity that is not running where it waits or may be claimed; `at` is not before when."""
+        record.claim = record.process = ""
+        record.at = record.at if at is None else at
+        place = self._place(record)
+        if place[0] == "ready" and record.serialization_tag:
+            self._serial(record.serialization_tag).holder = record.id
+        self._move(record, place)
+
+    def claim(self, record: Activity, process: str) -> str:
+        """Give an activity to a Worker of a process; return the claim, by which the Worker knows it."""
+        record.claim, record.process = secrets.token_hex(8), process
+        record.started = clock.now_s()
+        record.attempts += 1
+        self._drop_key(record)
+        self._move(record, ("claimed", record.started))
+        return record.claim
+
+    def end(self, record: Activity, state: str) -> None:
+        """Move an activity to the archive as done, failed or cancelled; a failed one still holds its tag."""
+        record.claim = record.process = ""
+        record.is_cancelled = False
+        record.finished = clock.now_s()
+        self._drop_key(record)
+        held = ("holds", record.tag, record.id)
+        if state != "failed" and record.tag and held in self.shard(record.id).names:
+            self.shard(record.id).names.remove(held)
+        self._move(record, (state, record.finished))
+
+    def renew(self, record: Activity) -> None:
+        """Queue an activity that ended without success once more; it goes on from its last step."""
+        record.failures = record.deaths = 0
+        record.spent_s = 0.0
+        record.error = record.trace = ""
+        record.finished = 0.0
+        if record.tag:
+            self.shard(record.id).names.add(("holds", record.tag, record.id))
+        self.settle(record, at=0.0)
+
+    def open_gate(self, gate: Gate) -> int:
+        """Let those through that need wait no more, at most `AT_ONCE`; return how many."""
+        phase, name = gate
+        if phase == "lined":
+            return int(self._admit_next(name))
+        if self._is_held(name):
+            return 0
+        found = [entry for shard in self.shards for entry in shard.places("held", name)]
+        for entry in sorted(found)[:AT_ONCE]:
+            self.settle(self._loaded(entry))
+        return min(len(found), AT_ONCE)
+
+    def gates(self) -> set[Gate]:
+        """Return all gates at which something waits."""
+        return {
+            (phase, name)
+            for phase in ("held", "lined")
+            for shard in self.shards
+            for name in shard.gates(phase)
+        }
+
+    def _loaded(self, entry: Entry) -> Activity:
+        return cast(Activity, self.shard(entry[2]).activities[entry[2]])
+
+    def next_ready(self) -> Activity | None:
+        """Return what is to run next: the highest priority, then the oldest; None if nothing may run."""
+        now = clock.now_s()
+        for entry in self.firsts("later"):
+            if entry[1] <= now:
+                self.settle(self._loaded(entry))
+        while found := self.firsts("ready"):
+            record = self._loaded(found[0])
+            self.settle(record)  # since it became ready, something may have come to hold it back
+            if record.place[0] == "ready":
+                return record
+        return None
+
+    def _place(self, record: Activity) -> Place:
+        if record.at > clock.now_s():
+            return ("later", record.at)
+        held = next((tag for tag in record.after_tags if self._is_held(tag)), None)
+        if held is not None:
+            return ("held", (held, -record.priority))
+        name = record.serialization_tag
+        if name and not self._is_free(name, record.id):
+            return ("lined", (name, -record.priority))
+        return ("ready", -record.priority)
+
+    def _move(self, record: Activity, place: Place) -> None:
+        """Move it; if it had a serialization tag and can use it no more, the next one gets it."""
+        had = record.place[0] in ("ready", "claimed")
+        self.shard(record.id).move(record, place)
+        if had and record.serialization_tag and place[0] not in ("ready", "claimed"):
+            serial = self._serial(record.serialization_tag)
+            serial.holder = ""
+            if not self._admit_next(record.serialization_tag):
+                del self.shard_of_name(record.serialization_tag).serials[record.serialization_tag]
+
+    def _admit_next(self, name: str) -> bool:
+        for _ in range(AT_ONCE):
+            found = self.firsts("lined", name)
+            if not found or not self._is_free(name, found[0][2]):
+                return False
+            record = self._loaded(found[0])
+            self.settle(record)
+            if record.place[0] == "ready":
+                return True
+        return False
+
+    def _is_held(self, tag: str) -> bool:
+        return any(next(shard.named("holds", tag), None) is not None for shard in self.shards)
+
+    def _is_free(self, name: str, id: str) -> bool:
+        """Return whether a serialization tag is nobody's else: a holder that cannot run has lost it."""
+        serial = cast("Serial | None", self.shard_of_name(name).serials.get(name))
+        if serial is None or serial.holder in ("", id):
+            return True
+        holder = self.find(serial.holder)
+        return holder is None or holder.place[0] not in ("ready", "claimed")
+
+    def _serial(self, name: str) -> Serial:
+        serials = self.shard_of_name(name).serials
+        if name not in serials:
+            serials[name] = Serial()
+        return cast(Serial, serials[name])
+
+    def _drop_key(self, record: Activity) -> None:
+        if self.twin(record) is record:
+            del self.shard_of_name(record.key).keys[record.key]
+
+
+def gates_of(records: Iterable[Activity]) -> set[Gate]:
+    """Return the gates that a transaction may have opened, or shut while they open, by these activities."""
+    found: set[Gate] = set()
+    for record in records:
+        found |= {("held", tag) for tag in (record.tag, *record.after_tags) if tag}
+        found |= {("lined", record.serialization_tag)} if record.serialization_tag else set()
+    return found
+
+
+def _names(record: Activity) -> Iterator[tuple[str, str]]:
+    yield "path", record.path
+    yield "login", record.login
+    if record.tag:
+        yield "tag", record.tag
+
+
+class _Ids:
+    """Ids of one process, each greater than those before."""
+
+    def __init__(self) -> None:
+        self._lock, self._last = threading.Lock(), (0, 0)
+
+    def next(self) -> str:
+        now = int(clock.now_s() * 1000)
+        with self._lock:
+            millis, number = self._last
+            later = (now, 0) if now > millis else (millis + ((number + 1) >> 12), (number + 1) & 0xFFF)
+            self._last = later
+        return f"{later[0]:011x}{later[1]:03x}{secrets.token_hex(1)}"
+
+
+_ids = _Ids()
+
+
+def new_id() -> str:
+    """Return an id that grows with time: milliseconds, a number within them, and two digits at random.
+
+    Of two made in this process the later one is the greater: they run in the order in which they were made.
+    """
+    return _ids.next()

@@ -1,0 +1,70 @@
+"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, archives that are over.
+
+Each part reads first, and writes only where there is something: a portal at rest writes nothing.
+"""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from haywain import clock
+from haywain.activity.outbox import AT_ONCE, Outbox
+from haywain.activity.runner import bury
+from haywain.activity.watchdog import HEARTBEAT_S
+
+if TYPE_CHECKING:
+    from haywain.activity.workers import Workers
+    from haywain.portal import Portal
+
+MISSED_BEATS = 3
+_DAY_S = 86_400
+
+
+def sweep(workers: "Workers") -> None:
+    """Look at everything once."""
+    site = workers.site
+    running = frozenset(guard.id for guard in workers.guards())
+    is_sole = not site.settings.database or site.settings.database.startswith("file:")
+    site.transact(lambda portal: take_back(portal, workers.process, running, is_sole))
+    while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
+        pass
+
+
+def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: bool) -> None:
+    """Take activities back from Workers that died.
+
+    Who alone has the database knows that all others are dead; else it tells three missed heartbeats.  What
+    this process claimed and does not run goes back without a death.
+    """
+    outbox, now = Outbox.of(portal.root), clock.now_s()
+    late = now - MISSED_BEATS * HEARTBEAT_S
+    for id in [entry[2] for shard in outbox.shards for entry in shard.places("claimed")]:
+        record = outbox.find(id)
+        assert record is not None
+        if record.process == process:
+            if id not in running and record.started < now - HEARTBEAT_S:
+                outbox.settle(record)
+        elif is_sole or max(record.started, outbox.beats.get(record.process, 0.0)) < late:
+            bury(outbox, record)
+
+
+def _open_gates(portal: "Portal") -> bool:
+    """Open what is open; return whether there is more."""
+    outbox = Outbox.of(portal.root)
+    return max(map(outbox.open_gate, outbox.gates()), default=0) >= AT_ONCE
+
+
+def _drop_old(portal: "Portal") -> bool:
+    """Drop activities whose archive is over; return whether there is more."""
+    outbox = Outbox.of(portal.root)
+    until = clock.now_s() - portal.site.settings.activity_days * _DAY_S
+    old = [
+        entry[2]
+        for state in ("done", "cancelled")
+        for shard in outbox.shards
+        for entry in islice(shard.before(state, until), AT_ONCE)
+    ]
+    for id in old[:AT_ONCE]:
+        record = outbox.find(id)
+        assert record is not None
+        outbox.remove(record)
+    return len(old) > AT_ONCE

@@ -1,0 +1,208 @@
+"""Workers: the threads of one process that run activities, and what the rest of the process asks of them.
+
+With no threads `until_ended` runs the queue where it is called.  Between processes nothing but the database
+is shared; in this one a lock keeps two threads from claiming the same, and the bell wakes whoever waits.
+"""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from haywain import clock
+from haywain.activity.activation import Activation
+from haywain.activity.bell import Bell
+from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
+from haywain.activity.job import Job, seen
+from haywain.activity.method import method_of
+from haywain.activity.outbox import AT_ONCE, Gate, Outbox
+from haywain.activity.record import ENDED, Activity
+from haywain.activity.runner import Run, process_name
+from haywain.activity.sweeper import sweep
+from haywain.activity.watchdog import Watchdog, memory_bytes
+from haywain.errors import HaywainError, InvalidError
+
+if TYPE_CHECKING:
+    from haywain.document import Document
+    from haywain.portal import Portal, Site
+
+SWEEP_S = 5.0
+STOP_S = 2 * GRACE_S + 2
+"""How long a stop takes at most: a run that ends at no step is interrupted, then abandoned."""
+
+_log = logging.getLogger(__name__)
+
+
+class Workers:
+    """The activities of one process."""
+
+    def __init__(self, site: "Site") -> None:
+        """Begin without threads."""
+        self.site = site
+        self.process = process_name()
+        self.bell = Bell()
+        self._guards: dict[str, Guard] = {}
+        self._alone: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        self._watchdog: Watchdog | None = None
+        self._claiming = threading.Lock()
+        self._changed = threading.Condition()
+        self._swept = 0.0
+        self.is_stopping = False
+
+    # -- what the portal asks
+    def activate(self, portal: "Portal", document: "Document", options: dict[str, Any]) -> Activation:
+        """Return what queues activities on a document; raises InvalidError."""
+        return Activation(portal, document, options)
+
+    def job(self, portal: "Portal", id: str) -> Job:
+        """Return the handle on an activity that the portal's user may see; raises NotFoundError."""
+        return Job(portal, seen(portal, id).id)
+
+    def until_ended(self, id: str, deadline: float | None) -> None:
+        """Return when an activity has ended, or at a deadline (monotonic seconds).
+
+        Raises InvalidError if it waits for what never comes, or if an activity waits here.
+        """
+        if any(guard.thread == threading.get_ident() for guard in self.guards()):
+            raise InvalidError(
+                "An activity does not wait for another one: let a second one come after its tag"
+            )
+        idle_s = 0.0
+        while deadline is None or time.monotonic() < deadline:
+            rung = self.bell.rung
+            with self.site.open() as portal:
+                record = Outbox.of(portal.root).find(id)
+                if record is None or record.state in ENDED:
+                    return
+                if idle_s and not self._threads:
+                    _check_hope(Outbox.of(portal.root), record)
+            idle_s = 1.0 if self._threads else self.run_next()
+            if idle_s:
+                left_s = deadline - time.monotonic() if deadline is not None else idle_s
+                self.bell.wait(rung, max(0.0, min(idle_s, left_s, 1.0)))
+
+    # -- threads
+    def start(self, count: int) -> None:
+        """Start so many threads."""
+        for _ in range(count):
+            self._threads.append(threading.Thread(target=self._work, name="worker", daemon=True))
+            self._threads[-1].start()
+
+    def stop(self) -> None:
+        """End the threads: each at its next step, and within `STOP_S` seconds."""
+        self.is_stopping = True
+        for guard in self.guards():
+            guard.ask(Stopping())
+        self.bell.ring()
+        with self._changed:
+            self._changed.notify_all()
+        deadline = time.monotonic() + STOP_S
+        for thread in [*self._threads, *([self._watchdog] if self._watchdog else [])]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
+
+    def replace(self, guard: Guard) -> None:
+        """Let an abandoned thread go, and start another in its place."""
+        self._forget(guard)
+        known = [thread for thread in self._threads if thread.ident == guard.thread]
+        for thread in known:
+            self._threads.remove(thread)
+            if not self.is_stopping:
+                self.start(1)
+
+    def guards(self) -> list[Guard]:
+        """Return the guards of what runs here."""
+        with self._changed:
+            return list(self._guards.values())
+
+    def wait_for_runs(self) -> bool:
+        """Wait until something runs; False if nothing does and the workers stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._guards or self.is_stopping)
+            return bool(self._guards)
+
+    def _work(self) -> None:
+        while not self.is_stopping:
+            rung = self.bell.rung
+            try:
+                idle_s = self.run_next()
+            except Exception:  # the disk is full, conflicts without end: the next try may succeed
+                _log.exception("a worker failed; it goes on in %g s", SWEEP_S)
+                idle_s = SWEEP_S
+            if threading.current_thread() not in self._threads:  # abandoned, and back too late
+                return
+            if idle_s and not self.is_stopping:
+                self.bell.wait(rung, idle_s)
+
+    def run_next(self) -> float:
+        """Run what is to run next; return 0, or for how many seconds there is nothing to do."""
+        if time.monotonic() > self._swept + SWEEP_S or not self._swept:
+            self._swept = time.monotonic()
+            sweep(self)
+        with self._claiming:
+            gates = self.bell.take_gates()
+            (guard, idle_s), _ = self.site.transact(lambda portal: self._claim(portal, gates))
+            if guard is not None:
+                self._remember(guard)
+        if guard is None:
+            return idle_s
+        try:
+            Run(self.site, guard).run()
+        finally:
+            if isinstance(guard.why, Crowded):
+                self._alone.add(guard.id)
+            self._forget(guard)
+            self.bell.ring()
+        return 0.0
+
+    def _claim(self, portal: "Portal", gates: set[Gate]) -> tuple[Guard | None, float]:
+        outbox = Outbox.of(portal.root)
+        again = frozenset(gate for gate in gates if outbox.open_gate(gate) == AT_ONCE)
+        if again:
+            self.bell.ring(again)
+        record = outbox.next_ready()
+        if record is None:
+            at = outbox.next_time()
+            return None, SWEEP_S if at is None else min(max(at - clock.now_s(), 0.01), SWEEP_S)
+        runs = self.guards()
+        if runs and (record.id in self._alone or any(guard.id in self._alone for guard in runs)):
+            return None, SWEEP_S
+        claim = outbox.claim(record, self.process)
+        time_s, memory = self._limits(portal, record)
+        guard = Guard(record.id, claim, time_s - record.spent_s, memory)
+        guard.memory_before = memory_bytes()
+        return guard, 0.0
+
+    def _limits(self, portal: "Portal", record: Activity) -> tuple[float, int]:
+        """Return the seconds and bytes that an activity may take."""
+        settings = self.site.settings
+        try:
+            found = method_of(self.site.registry, type(portal[record.path]), record.method)
+        except HaywainError:  # the run tells what is wrong
+            return settings.activity_seconds, settings.activity_bytes
+        return (
+            settings.activity_seconds if found.time_limit_s is None else found.time_limit_s,
+            settings.activity_bytes if found.memory_limit_bytes is None else found.memory_limit_bytes,
+        )
+
+    def _remember(self, guard: Guard) -> None:
+        with self._changed:
+            self._guards[guard.id] = guard
+            if self._watchdog is None or not self._watchdog.is_alive():
+                self._watchdog = Watchdog(self)
+                self._watchdog.start()
+            self._changed.notify_all()
+
+    def _forget(self, guard: Guard) -> None:
+        with self._changed:
+            if self._guards.get(guard.id) is guard:
+                del self._guards[guard.id]
+
+
+def _check_hope(outbox: Outbox, record: Activity) -> None:
+    """Raise InvalidError if a queued activity waits, and nothing is left that could end its waiting."""
+    waits = record.place[0] in ("held", "lined")
+    if waits and not any(outbox.firsts(phase) for phase in ("ready", "later", "claimed")):
+        tag = record.place[1][0]
+        raise InvalidError(f"It waits for the tag {tag!r}, and nothing runs; retry or cancel what failed")
