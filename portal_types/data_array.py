@@ -38,6 +38,9 @@ class DataArrayProperties(Properties):
         max_length=10_000,
         description="What its columns are, in order: name, unit and description of each.",
     )
+    rate_hz: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Rows a second, where they come evenly; 0 where not."
+    )
 
 
 @implementer(IArray)
@@ -126,6 +129,14 @@ class DataArray(Document):
         self._array = Array(shape, dtype)
         if self._p_jar is not None:
             self._p_jar.add(self._array)
+        self.reindex()
+
+    def adopt(self, rows: Array) -> None:
+        """Have these rows, which were filled elsewhere, for its own.
+
+        Readers see the old ones or these, whole.  Who has a view of the old ones keeps it.
+        """
+        self._array = rows
         self.reindex()
 
     def append(self, rows: ArrayLike) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import Field
+from ZODB.utils import u64
 from zope.interface import implementer
 
 from haywain.document import Document, Properties
@@ -70,6 +71,11 @@ class DataStream(Document):
         self._stream.last._p_activate()
         self._stream._p_activate()
         return f"{max(tid_of(self._stream), tid_of(self._stream.last))}-{self.size:x}"
+
+    @property
+    def edition(self) -> int:
+        """A number that changes when the bytes are replaced, and stays when some are appended."""
+        return u64(self._stream.generations._p_oid) if self._stream.generations._p_oid else 0
 
     def append(self, data: bytes | memoryview) -> Offset:
         """Add bytes at the end; return the offset of the first of them."""

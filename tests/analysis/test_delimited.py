@@ -80,13 +80,6 @@ def test_dtype_may_be_given() -> None:
     assert found.dtype == np.dtype([("n", "i8"), ("x", "f4")]) and found.tolist() == [(1, 2.5)]
 
 
-def test_header_without_rows_waits() -> None:
-    data = b"a,b\n"
-    reader = open_delimited(io.BytesIO(data))
-    assert steps(reader, data) == (pytest.approx(np.empty((0, 2))), 4)
-    assert steps(reader, data + b"1,2\n")[0].tolist() == [[1, 2]]
-
-
 def test_grown_text_goes_on_after_a_line_without_newline() -> None:
     first = b"1,2\n3,4"
     reader = open_delimited(io.BytesIO(first))
@@ -108,10 +101,11 @@ def test_grown_text_goes_on_after_a_line_without_newline() -> None:
         ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8"),
         ("1,2\n" + "3" * 300, "line that begins at byte 4 is longer than 256 bytes"),
         ("3" * 300, "line that begins at byte 0 is longer than 256 bytes"),
+        ("a,b\n", "There is no row behind the header"),
         ("\n\n", "There is no line"),
         ("", "There is no line"),
     ],
-    ids=["ragged", "ragged-more", "word", "latin", "long-line", "no-lines", "blank", "empty"],
+    ids=["ragged", "ragged-more", "word", "latin", "long-line", "no-lines", "header", "blank", "empty"],
 )
 def test_bad_line_is_named(text: str, message: str) -> None:
     data = text.encode("utf-8", "surrogateescape")

@@ -144,9 +144,9 @@ def open_delimited(
         header = not all(_is_value(field) for field in rows[0][1])
     names = unique([name.strip() for name in rows[0][1]] if header else [""] * count)
     data = rows[1:] if header else rows
-    fields = data[0][1] if data else ["0"] * count
-    start = data[0][0] if data else file.seek(0, 2)
-    return DelimitedReader(_layout(names, fields, dtype), delimiter, start)
+    if not data:
+        raise InvalidError("There is no row behind the header to tell the columns by")
+    return DelimitedReader(_layout(names, data[0][1], dtype), delimiter, data[0][0])
 
 
 def _layout(names: tuple[str, ...], fields: list[str], dtype: str) -> Layout:

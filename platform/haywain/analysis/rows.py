@@ -17,6 +17,10 @@ COLUMNS_MAX = 65_536
 """Most numbers in a row: more is a mistake in the parameters or in the bytes."""
 
 
+NAME_LENGTH = 100
+"""Characters of a column's name that are kept."""
+
+
 class ReadableFile(Protocol):
     """A seekable file of bytes, such as `Data Stream.open()`."""
 
@@ -98,10 +102,12 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
     >>> unique(["a", "", "a"])
     ('a', 'column 2', 'a 3')
     """
-    found: list[str] = []
+    found: dict[str, None] = {}
     for number, name in enumerate(names, start=1):
-        plain = name or f"column {number}"
-        found.append(plain if plain not in found else f"{plain} {number}")
+        plain = "".join(c for c in name if c.isprintable()).strip()[:NAME_LENGTH] or f"column {number}"
+        while plain in found:
+            plain = f"{plain} {number}"
+        found[plain] = None
     return tuple(found)
 
 
