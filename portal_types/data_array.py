@@ -11,7 +11,10 @@ from zope.interface import implementer
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
+from haywain.store import upkeep
 from haywain.store.array import Array
+from haywain.store.assignment import assign
+from haywain.store.indexing import select
 from haywain.values import Column
 
 
@@ -155,11 +158,13 @@ class DataArray(Document):
 
     def __getitem__(self, index: Any) -> Any:  # Any: as numpy.ndarray has it
         """Return what NumPy returns for the index: a view for slices, a copy for masks and lists."""
-        return self._created().view()[index]
+        found = self._created()
+        selection = select(index, found.shape)
+        return found.view(selection.start, selection.stop)[selection.index]
 
     def __setitem__(self, index: Any, value: Any) -> None:  # Any: as above
-        """Assign as NumPy does."""
-        self._created().view()[index] = value
+        """Assign as NumPy does; whole rows go into blobs at once, at most 16 MiB at a time."""
+        assign(self._created(), index, value)
         self.reindex()
 
     def blocks(self, writable: bool = False) -> Iterator[NDArray[Any]]:
@@ -187,11 +192,11 @@ class DataArray(Document):
         """Check the rows [start, stop) against their checksums; raises CorruptDataError, which names rows."""
         found = self._created()
         stop = found.rows if stop is None else min(stop, found.rows)
-        found.verify(min(max(start, 0), stop), stop)
+        upkeep.verify(found, min(max(start, 0), stop), stop)
 
     def fragmented(self) -> list[int]:
         """Return the numbers of the Blocks that `compact_block` would make better."""
-        return [] if self._array is None else self._array.fragmented()
+        return [] if self._array is None else upkeep.fragmented(self._array)
 
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""

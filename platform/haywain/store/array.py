@@ -14,112 +14,25 @@ Appends of less than 1 MiB go to the tail, as Records, which lie over the extent
 becomes an extent.  What neither has is zero, and so is what follows the last row in its page.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 from BTrees.LOBTree import LOBTree
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from persistent import Persistent
-from ZODB.POSException import ConflictError
 
-from haywain import clock
-from haywain.errors import CorruptDataError, InvalidError
+from haywain.errors import InvalidError
 from haywain.store import extents, pagemap
-from haywain.store.chunk import BlobChunk, Record, checked
-from haywain.store.extents import Extents, Span, ceil, floor, overlay, split, trimmed, united, without
+from haywain.store.block import Block, Changes, Size
+from haywain.store.chunk import BlobChunk
+from haywain.store.extents import Span, ceil, floor, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
 from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, parse
 from haywain.store.run import Run, concatenated, grouped
 from haywain.store.views import views_of
 from haywain.values import MIB
-
-TAIL_SIZE = MIB
-"""Bytes from which on an append, or the tail, becomes an extent."""
-
-TAIL_RECORDS = 1024
-"""Most Records of a tail."""
-
-
-class Block(Persistent):  # type: ignore[misc]  # persistent has no types
-    """The extents of one block, over chunks."""
-
-    extents: Extents[BlobChunk] = ()
-
-
-class Size(Persistent):  # type: ignore[misc]  # persistent has no types
-    """How many rows there are, and the tail."""
-
-    def __init__(self, rows: int) -> None:
-        """Begin with rows of zeros."""
-        self.rows = rows
-        self.tail = LOBTree()
-        self.tail_bytes = self.tail_count = 0
-
-    def add(self, offset: int, record: Record, length: int) -> None:
-        """Lay the bytes of a Record over those of the blocks."""
-        self.tail[offset] = (length, record)
-        self.tail_bytes += length
-        self.tail_count += 1
-
-    def remove(self, offset: int) -> None:
-        """Take a Record away."""
-        self.tail_bytes -= self.tail.pop(offset)[0]
-        self.tail_count -= 1
-
-    def clear(self) -> None:
-        """Take all Records away."""
-        self.tail.clear()
-        self.tail_bytes = self.tail_count = 0
-
-    def has_room(self, length: int) -> bool:
-        """Return whether bytes can be added to the tail without filling it."""
-        return self.tail_bytes + length < TAIL_SIZE and self.tail_count < TAIL_RECORDS
-
-    def spans(self) -> list[Span]:
-        """Return the whole pages that Records lie on."""
-        return united(
-            (floor(offset, extents.PAGE), ceil(offset + length, extents.PAGE))
-            for offset, (length, _) in self.tail.items()
-        )
-
-    def patches(self, number: int) -> tuple[tuple[int, bytes, int], ...]:
-        """Return the Records over a block: (offset, oid, length); the offset is within the block."""
-        if not self.tail_count:
-            return ()
-        low = number * extents.BLOCK_SIZE
-        try:
-            first = self.tail.maxKey(low)
-        except ValueError:
-            first = low
-        found = self.tail.items(first, low + extents.BLOCK_SIZE - 1)
-        return tuple((at - low, record._p_oid, n) for at, (n, record) in found if at + n > low)
-
-
-class Changes(Persistent):  # type: ignore[misc]  # persistent has no types
-    """Counts what was done to the bytes; each commit that changes any changes this or Size."""
-
-    def __init__(self) -> None:
-        """Begin untouched."""
-        self.writes = self.cuts = 0
-        self.modified = clock.now_s()
-
-    def note(self, is_cut: bool = False) -> None:
-        """Count a write in place, or a shrink."""
-        self.writes += not is_cut
-        self.cuts += is_cut
-        self.modified = clock.now_s()
-
-    def _p_resolveConflict(
-        self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]
-    ) -> dict[str, Any]:  # Any: the state that ZODB pickles
-        """Merge two that wrote; raises ConflictError if one of them shrank the array."""
-        if not old["cuts"] == saved["cuts"] == new["cuts"]:
-            raise ConflictError("the array was cut beside a write")
-        writes = saved["writes"] + new["writes"] - old["writes"]
-        return {**saved, "writes": writes, "modified": max(saved["modified"], new["modified"])}
 
 
 class Array(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -206,6 +119,10 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             fill(self._p_jar, layout, start - first, stop - first, out[start - low : stop - low])
         return found
 
+    def window(self) -> NDArray[np.uint8]:
+        """Return the addresses of all views, of which none may be touched."""
+        return views_of(self).mapping(self, self.nbytes).window(0, self.nbytes, False)
+
     # -- writing
     def append(self, rows: ArrayLike) -> int:
         """Add rows, or one row, at the end; return the number of the first of them.
@@ -218,13 +135,11 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         check_bytes((first + len(data), *self.row), self.dtype.itemsize)
         low, flat = self.nbytes, _flat(data)
         views, high = views_of(self), self.nbytes + data.nbytes
-        edge = floor(low, extents.PAGE)
-        views.settle(self, min((edge, *(start for start, _ in self.extent.spans()[:1]))))
-        if self.extent.has_room(data.nbytes):
-            record = Record(bytes(flat))
-            self._p_jar.add(record)
+        is_small = self.extent.has_room(data.nbytes)
+        views.settle(self, floor(low, extents.PAGE) if is_small else 0)
+        if is_small and self.extent.has_room(data.nbytes):
             views.note(self, blocks_of(low, high))
-            self.extent.add(low, record, len(flat))
+            self.extent.add(self._p_jar, low, bytes(flat))
             self.extent.rows += len(data)
             self.changes.note()
             views.changed(self, blocks_of(low, high), [(low, high)])
@@ -235,20 +150,20 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _as_rows(self, rows: ArrayLike) -> NDArray[Any]:
         try:
-            data = np.ascontiguousarray(rows, self.dtype)
+            data = np.asarray(rows, self.dtype)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidError(f"These cannot be rows of {self.dtype}: {error}") from error
-        if np.ndim(data) and np.shape(rows) != () and data.shape[1:] == self.row:
-            return data
-        if np.size(data) and np.shape(data) == (self.row or (1,)):
-            return data.reshape((1, *self.row))
-        if not data.size:
-            return data.reshape((0, *self.row))
-        raise InvalidError(f"Rows of shape {self.row} are needed, not an array of shape {np.shape(rows)}")
+        if data.shape == self.row:
+            data = data.reshape((1, *self.row))
+        elif not data.size:
+            data = data.reshape((0, *self.row))
+        elif data.shape[1:] != self.row or data.ndim != len(self.row) + 1:
+            raise InvalidError(f"A row has the shape {self.row}, which these of shape {data.shape} have not")
+        return np.ascontiguousarray(data)
 
     def write(self, low: int, data: memoryview) -> None:
         """Replace the bytes from `low` on, which lie within the array, without a view."""
-        views_of(self).settle(self, floor(low, extents.PAGE), ceil(low + len(data), extents.PAGE))
+        views_of(self).settle(self)
         self.put([self._edged(low, data)])
 
     def resize(self, rows: int) -> None:
@@ -260,12 +175,19 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         if rows == self.rows:
             return
         low = min(rows, self.rows) * self.row_bytes
-        views_of(self).settle(self, floor(low, extents.PAGE))
+        views_of(self).settle(self)
         if rows < self.rows:
             self._cut(low)
         else:
             self.changes.note()
         self.extent.rows = rows
+
+    def wrote(self, size: int, most: int) -> None:
+        """Note that bytes were written to a view; flush where they may be more than `most` together."""
+        mapping = views_of(self).mapping(self, self.nbytes)
+        mapping.assigned += size
+        if mapping.assigned > most:
+            self.flush()
 
     def flush(self) -> bool:
         """Save what was written to views into a blob of this transaction; return whether there was any.
@@ -306,6 +228,15 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             self.extent.clear()
         self.changes.note()
         views.changed(self, numbers, [*spans, *self._rewrite(numbers)])
+
+    def compact_block(self, number: int) -> None:
+        """Store a Block anew as one extent."""
+        views = views_of(self)
+        views.settle(self)
+        views.note(self, [number])
+        spans = self._rewrite([number], most=0)
+        self.changes.note()
+        views.changed(self, [number], spans)
 
     def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, BlobChunk, int, int]]]:
         """Write runs into chunks of at most a block each; return the new extents of each block."""
@@ -374,68 +305,11 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
                 self.blocks[number].extents = trimmed(self.blocks[number].extents, low)
             else:
                 del self.blocks[number]
-        self._cut_tail(edge)
+        self.extent.cut(self._p_jar, edge)
         if any(kept):
-            self._add_record(edge, kept)
+            self.extent.add(self._p_jar, edge, kept)
         self.changes.note(is_cut=True)
         views.changed(self, numbers, [(edge, end)])
-
-    def _cut_tail(self, edge: int) -> None:
-        for offset, (length, record) in list(self.extent.tail.items()):
-            if offset + length > edge:
-                self.extent.remove(offset)
-                if offset < edge:
-                    self._add_record(offset, checked(record)[: edge - offset])
-
-    def _add_record(self, offset: int, data: bytes) -> None:
-        record = Record(data)
-        self._p_jar.add(record)
-        self.extent.add(offset, record, len(data))
-
-    # -- care
-    def verify(self, start: int = 0, stop: int | None = None) -> None:
-        """Check the stored bytes of the rows [start, stop); raises CorruptDataError, which names the rows."""
-        low, high = start * self.row_bytes, (self.rows if stop is None else stop) * self.row_bytes
-        for number in blocks_of(low, high):
-            block, first = self.blocks.get(number), number * extents.BLOCK_SIZE
-            for offset, chunk, position, length in () if block is None else block.extents:
-                begin, end = max(first + offset, low), min(first + offset + length, high)
-                if begin < end:
-                    shift = position - first - offset
-                    self._check(begin, end, _checks(chunk, begin + shift, end + shift))
-        for offset, (length, record) in self.extent.tail.items():
-            if offset < high and offset + length > low:
-                self._check(offset, offset + length, partial(checked, record))
-
-    def _check(self, low: int, high: int, check: Callable[[], object]) -> None:
-        try:
-            check()
-        except CorruptDataError as error:
-            rows = f"{low // self.row_bytes} to {-(-high // self.row_bytes)}"
-            raise CorruptDataError(f"{error}; it holds the rows {rows} of the array") from error
-
-    def fragmented(self) -> list[int]:
-        """Return the numbers of the Blocks that `compact_block` makes better."""
-        used: dict[bytes, int] = {}
-        for block in self.blocks.values():
-            for _, chunk, _, length in block.extents:
-                used[chunk._p_oid] = used.get(chunk._p_oid, 0) + length
-        return [
-            number
-            for number, block in self.blocks.items()
-            if len(block.extents) > 1
-            or any(2 * used[chunk._p_oid] < chunk.length for _, chunk, _, _ in block.extents)
-        ]
-
-    def compact_block(self, number: int) -> None:
-        """Store a Block anew as one extent."""
-        first = number * extents.BLOCK_SIZE
-        views = views_of(self)
-        views.settle(self, first, first + extents.BLOCK_SIZE)
-        views.note(self, [number])
-        spans = self._rewrite([number], most=0)
-        self.changes.note()
-        views.changed(self, [number], spans)
 
 
 def _flat(data: NDArray[Any]) -> memoryview:
@@ -443,8 +317,4 @@ def _flat(data: NDArray[Any]) -> memoryview:
     return memoryview(cast(Any, data.reshape(-1).view(np.uint8)))  # mypy does not know it is a buffer
 
 
-def _checks(chunk: BlobChunk, low: int, high: int) -> Callable[[], object]:
-    return lambda: [None for _ in chunk.blocks(low, high)]
-
-
-__all__ = ["Array", "Block", "Changes", "Size", "StaleViewError"]
+__all__ = ["Array", "StaleViewError"]

@@ -46,6 +46,8 @@ class Mapping:
         self.space = AddressSpace(reserved(array.nbytes))
         self.space.owner = self  # ndarray -> window -> space -> mapping
         self.placed: dict[int, Layout] = {}
+        self.touched: set[int] = set()
+        """Blocks that were shown in the running transaction: perhaps with what it changed."""
         self.is_stale = False
         self.assigned = 0
         """Bytes that assignments have changed here since they were last saved."""
@@ -86,6 +88,7 @@ class Mapping:
                 self.space.place_file(start + inner, end - inner, file.fileno(), position + inner - offset)
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
+        self.touched.add(number)
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""

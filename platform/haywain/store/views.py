@@ -40,6 +40,7 @@ class Views:
         self._pinned: set[Mapping] = set()  # those of this transaction, whether an ndarray is alive or not
         self._checked: set[bytes] = set()  # oids of arrays whose mapping is known to be current
         self._found: list[Mapping] = []  # those that were written when the commit began
+        self._failure: Exception | None = None
         self._before: _Layouts = {}  # of the blocks that this transaction changed: as it found them
         self._now: _Layouts = {}  # the same: as they are
         self._pid = os.getpid()
@@ -81,13 +82,14 @@ class Views:
             self._live.pop(mapping.array._p_oid, None)
 
     # -- changes
-    def settle(self, array: "Array", low: int, high: int | None = None) -> None:
-        """Save what was written through views, if some of it lies in the bytes [low, high)."""
+    def settle(self, array: "Array", low: int = 0) -> None:
+        """Save what was written through views, if some of it lies at `low` or behind.
+
+        All of it from 0 on, where blocks are changed: one that is written anew is shown anew as a whole.
+        """
         self._attach()
         mapping = self._current(array)
-        if mapping is None:
-            return
-        if any(stop > low and (high is None or start < high) for start, stop in mapping.written()):
+        if mapping is not None and any(stop > low for _, stop in mapping.written()):
             mapping.save()
 
     def note(self, array: "Array", numbers: "Iterable[int]") -> None:
@@ -154,12 +156,14 @@ class Views:
         return [*self._live.values(), *self._retired]
 
     def _end(self) -> None:
-        self._transaction, self._found = None, []
+        self._transaction, self._found, self._failure = None, [], None
         self._before, self._now = {}, {}
         # what no ndarray holds goes; the rest stays one transaction longer than its last ndarray, so that
         # `view[0] = 1; del view; commit()` is saved
         self._pinned.clear()
-        self._pinned.update(self._mappings())
+        for mapping in self._mappings():
+            mapping.touched.clear()
+            self._pinned.add(mapping)
         self._checked.clear()
 
     # -- synchronizer
@@ -185,9 +189,16 @@ class Views:
 
     # -- data manager
     def tpc_begin(self, transaction: Any) -> None:  # Any: as above
-        """Save what was written when joining was still allowed."""
-        if self._transaction is transaction:
+        """Save what was written when joining was still allowed.
+
+        What that raises waits for `commit`: a Connection cannot go back before its own `tpc_begin`.
+        """
+        if self._transaction is not transaction:
+            return
+        try:
             self._save(self._found)
+        except Exception as error:  # whatever it is, it fails the commit
+            self._failure = error
 
     def _save(self, mappings: list[Mapping]) -> None:
         for mapping in mappings:
@@ -195,7 +206,9 @@ class Views:
                 mapping.save()
 
     def commit(self, transaction: Any) -> None:  # Any: as above
-        """Nothing to do: the Connection stores the blocks."""
+        """Raise what the saving raised; the Connection stores the blocks."""
+        if self._failure is not None and self._transaction is transaction:
+            raise self._failure
 
     def tpc_vote(self, transaction: Any) -> None:  # Any: as above
         """Nothing to do."""
@@ -244,11 +257,9 @@ class Views:
         oid = mapping.array._p_oid if mapping.array is not None else None
         if oid is None:
             return
-        now = self._now.get(oid, {})
         for number, layout in self._before.get(oid, {}).items():
             target = then.get(oid, {}).get(number, layout)
-            shown = mapping.placed.get(number)
-            if shown is not None and shown == now.get(number) and shown != target:
+            if number in mapping.touched and mapping.placed[number] != target:
                 mapping.show(number, 0, extents.BLOCK_SIZE, target)
 
 

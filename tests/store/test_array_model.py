@@ -1,0 +1,60 @@
+"""Arrays against ndarrays, in two connections: writes, views, commits, aborts and conflicts in any order."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from tests.store.array_machine import ArrayMachine
+
+from haywain.store import address_space, block, extents, pagemap
+
+PAGE = extents.PAGE
+
+
+class LargePages(ArrayMachine):
+    row = (112,)
+
+
+def shrink(patch: pytest.MonkeyPatch, page: int = PAGE) -> None:
+    """Make everything small enough for all boundaries to be met."""
+    patch.setattr(address_space, "PAGE", page)
+    patch.setattr(extents, "BLOCK_SIZE", 4 * page)
+    patch.setattr(extents, "JOIN_GAP", 2 * PAGE)
+    patch.setattr(extents, "MOST_EXTENTS", 3)
+    patch.setattr(block, "TAIL_SIZE", 3 * PAGE)
+    patch.setattr(block, "TAIL_RECORDS", 4)
+
+
+@pytest.fixture(params=["scan", "pagemap", "large-pages"])
+def machine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None
+) -> Iterator[type[ArrayMachine]]:
+    """A machine, with one of the ways to find what was written, or with pages of 64 KiB."""
+    used = address_space.BUDGET.used
+    if request.param == "large-pages":
+        shrink(monkeypatch, 16 * PAGE)
+        yield LargePages
+    else:
+        monkeypatch.setattr(pagemap, "METHOD", request.param)
+        shrink(monkeypatch)
+        yield ArrayMachine
+    assert address_space.BUDGET.used == used
+
+
+def run(machine: type[ArrayMachine], examples: int | None, steps: int) -> None:
+    options = {} if examples is None else {"max_examples": examples}
+    run_state_machine_as_test(
+        machine,
+        settings=settings(stateful_step_count=steps, suppress_health_check=list(HealthCheck), **options),
+    )
+
+
+def test_an_array_is_an_ndarray_with_transactions(machine: type[ArrayMachine]) -> None:
+    run(machine, 12, 40)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(7200)
+def test_an_array_is_an_ndarray_for_long(machine: type[ArrayMachine]) -> None:
+    run(machine, None, 60)
