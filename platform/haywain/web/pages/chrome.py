@@ -17,6 +17,7 @@ from haywain.web.pages.figures import plural
 _log = logging.getLogger(__name__)
 
 _FIRST = ("data_stream_module", "data_array_module", "data_product_module", "data_supply_module")
+_BEFORE_ACTIVITIES = "data_array_module"
 _LAST = ("portal_ingestion_policies", "quarantine_module", "person_module", "token_module")
 
 MESSAGES = {
@@ -25,6 +26,9 @@ MESSAGES = {
     "moved": "The state has changed.",
     "appended": "The file was appended.",
     "replaced": "The bytes were replaced.",
+    "started": "It is queued; this page shows how far it is.",
+    "cancelled": "It is cancelled, or ends at its next step.",
+    "retried": "It is queued once more.",
     "replayed": "Replayed: the bytes are in their stream now.",
 }
 """What `?done=` may say; the text itself is never taken from the address."""
@@ -102,6 +106,8 @@ def _destinations(request: Request) -> tuple[Destination, ...]:
     for id, cls in kinds_by_module(request).items():
         badge = waiting(request) if cls.portal_type == "Quarantine" else 0
         found.append(Destination(f"/{id}", plural(cls.portal_type), cls.icon, here == id, badge))
+        if id == _BEFORE_ACTIVITIES:
+            found.append(Destination("/activities", "Activities", "activity", here == "activities"))
     return tuple(found)
 
 

@@ -17,6 +17,7 @@ from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import Values, add_page, head_of, url_of
 from haywain.web.pages.plot import MOST_COLUMNS, plottable
+from haywain.web.pages.runs import runs_of
 from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
 
 GRID_ROWS, GRID_COLUMNS = 25, 12
@@ -62,6 +63,7 @@ def show(context: Document, request: Request) -> Values:
         "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
         "formats": FORMATS,
         "commands": _commands(context, request),
+        "runs": runs_of(context, request),
     }
 
 

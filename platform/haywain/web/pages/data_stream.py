@@ -19,6 +19,7 @@ from haywain.web.pages.figures import Moment, count_text, duration_text, size_te
 from haywain.web.pages.page import Values, add_page, command_of, head_of, name_of, see, url_of
 from haywain.web.pages.preview import preview_of
 from haywain.web.pages.recording import PCM, Recording, outline_of, recording_of
+from haywain.web.pages.runs import runs_of
 
 
 def show(context: Document, request: Request) -> Values:
@@ -36,6 +37,7 @@ def show(context: Document, request: Request) -> Values:
         "preview": preview_of(stream, request),
         "may_add": IWritableStream.providedBy(context) and may(request.user, "edit", context),
         "commands": _commands(context, request),
+        "runs": runs_of(context, request),
     }
 
 

@@ -1,0 +1,206 @@
+"""The activities: what waits, runs, is done or has failed, and what can be done about it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+from haywain.activity.job import cancel, result_of, retry, seen
+from haywain.activity.listing import PHASES, Wanted, list_activities
+from haywain.activity.outbox import Outbox
+from haywain.activity.record import Activity
+from haywain.document import Document
+from haywain.errors import NotFoundError
+from haywain.security import may
+from haywain.web.pages.cells import value_text
+from haywain.web.pages.document import Fact
+from haywain.web.pages.figures import Moment, count_text, duration_text
+from haywain.web.pages.page import Values, add_page, href_of, name_of, see
+
+PER_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """An activity in a list."""
+
+    id: str
+    title: str
+    document: str
+    state: str
+    percent: int
+    error: str
+    waits_for: str
+    duration: str
+    tag: str
+    user: str
+    created: Moment
+
+
+@dataclass(frozen=True)
+class State:
+    """A state that may be chosen."""
+
+    value: str
+    title: str
+    is_chosen: bool
+
+
+def show_all(request: Request) -> Values:
+    """Show the activities that this user may see, newest first."""
+    given = {name: request.GET.get(name, "").strip() for name in ("state", "tag", "path", "cursor")}
+    page = list_activities(Outbox.of(request.portal.root), request.user, Wanted(**given, limit=PER_PAGE))
+    kept = {name: value for name, value in given.items() if value and name != "cursor"}
+    rows = tuple(row_of(record, request) for record in page.items)
+    return {
+        "rows": rows,
+        "states": tuple(
+            State(state, (state or "Every state").capitalize(), state == given["state"])
+            for state in ("", *PHASES)
+        ),
+        "tag": given["tag"],
+        "path": given["path"],
+        "count": count_text(page.count, "activity"),
+        "is_filtered": bool(kept),
+        "is_moving": any(row.state in ("queued", "running") for row in rows),
+        "here": request.path_qs,
+        "next_href": f"/activities?{urlencode(kept | {'cursor': page.next})}" if page.next else "",
+        "first_href": f"/activities?{urlencode(kept)}" if given["cursor"] else "",
+    }
+
+
+def row_of(record: Activity, request: Request) -> Row:
+    """Return what a list shows of an activity."""
+    document = _document(record.path, request)
+    return Row(
+        id=record.id,
+        title=title_of(record, request),
+        document=name_of(document) if document is not None else record.path,
+        state=record.state,
+        percent=round(100 * record.progress),
+        error=record.error,
+        waits_for=record.waits_for,
+        duration=duration_text(record.spent_s),
+        tag=record.tag,
+        user=record.login,
+        created=Moment.at(record.created),
+    )
+
+
+def title_of(record: Activity, request: Request) -> str:
+    """Return what an activity does, as people call it."""
+    kind = request.site.registry.activities.get(record.method)
+    return str(kind.title) if kind is not None else record.method.replace("_", " ").capitalize()
+
+
+def _document(path: str, request: Request) -> Document | None:
+    try:
+        found: Document = request.portal[path]
+    except NotFoundError:
+        return None
+    return found if may(request.user, "view", found) else None
+
+
+def show(request: Request) -> Values:
+    """Show one activity."""
+    record = seen(request.portal, request.matchdict["id"])
+    document = _document(record.path, request)
+    may_change = may(request.user, "activity")
+    result = result_of(record)
+    return {
+        "row": row_of(record, request),
+        "document_href": href_of(record.path) if document is not None else "",
+        "facts": _facts(record),
+        "results": _results(result, request),
+        "pictures": _pictures(result, request),
+        "log": "\n".join(record.log),
+        "trace": record.trace,
+        "is_asked_to_stop": record.is_cancelled,
+        "is_moving": record.state in ("queued", "running"),
+        "may_cancel": may_change
+        and record.state in ("queued", "running", "failed")
+        and not record.is_cancelled,
+        "may_retry": may_change and record.state in ("failed", "cancelled"),
+        "here": request.path,
+    }
+
+
+def _facts(record: Activity) -> list[Fact]:
+    parameters = json.loads(record.parameters)
+    moments = (("Made", record.created), ("Last start", record.started), ("End", record.finished))
+    texts = {
+        "Run by": record.login,
+        "Tag": record.tag,
+        "After": ", ".join(record.after_tags),
+        "One at a time": record.serialization_tag,
+        "Time spent": duration_text(record.spent_s) if record.started else "",
+        "Tries": str(record.attempts) if record.attempts > 1 else "",
+        "Id": record.id,
+    }
+    return [
+        *(Fact(name, "", moment=Moment.at(moment)) for name, moment in moments if moment),
+        *(Fact(name, text) for name, text in texts.items() if text),
+        *(
+            Fact(_plain(name), _text(value))
+            for name, value in parameters.items()
+            if value not in (None, "", [])
+        ),
+    ]
+
+
+def _results(result: Any, request: Request) -> list[Fact]:  # Any: JSON
+    """Return a result line by line; the path of a document leads to it."""
+    if result is None:
+        return []
+    found = []
+    for name, value in result.items() if isinstance(result, dict) else [("result", result)]:
+        document = _document(value, request) if isinstance(value, str) and "/" in value else None
+        if document is not None:
+            found.append(Fact(_plain(name), name_of(document), href_of(document.path)))
+        else:
+            found.append(Fact(_plain(name), _text(value)))
+    return found
+
+
+def _pictures(result: Any, request: Request) -> list[tuple[str, str]]:  # Any: JSON
+    values = result.values() if isinstance(result, dict) else []
+    documents = [_document(value, request) for value in values if isinstance(value, str) and "/" in value]
+    return [(href_of(d.path), name_of(d)) for d in documents if d is not None and d.portal_type == "Image"]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _text(value: Any) -> str:  # Any: JSON
+    text = json.dumps(value) if isinstance(value, dict | list | bool) else value_text(value)
+    return text if len(text) <= 2000 else f"{text[:2000]}…"
+
+
+def cancel_one(request: Request) -> Response:
+    """Cancel an activity."""
+    record = cancel(request.portal, request.matchdict["id"])
+    return see(request, f"activities/{record.id}", "cancelled")
+
+
+def retry_one(request: Request) -> Response:
+    """Queue an activity once more."""
+    record = retry(request.portal, request.matchdict["id"])
+    return see(request, f"activities/{record.id}", "retried")
+
+
+def includeme(config: Configurator) -> None:
+    """Register the pages."""
+    for name, path, view, template in (
+        ("activities_page", "/activities", show_all, "activities"),
+        ("activity_page", "/activities/{id}", show, "activity"),
+    ):
+        config.add_route(name, path, request_method="GET")
+        add_page(config, view, template, route_name=name)
+    for name, change in (("cancel", cancel_one), ("retry", retry_one)):
+        config.add_route(f"activity_{name}_page", f"/activities/{{id}}/{name}", request_method="POST")
+        config.add_view(change, route_name=f"activity_{name}_page", permission="activity")

@@ -1,0 +1,77 @@
+"""Run background work on a document: the kinds that fit it, and a form out of a kind's parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+
+from haywain.activity.method import Method, methods_of
+from haywain.document import Document
+from haywain.errors import HaywainError, NotFoundError
+from haywain.security import may, require
+from haywain.web.pages.document import form_values, refuse
+from haywain.web.pages.forms import fields_of, typed, values_of
+from haywain.web.pages.page import Values, add_page, href_of, name_of, see
+
+
+@dataclass(frozen=True)
+class Run:
+    """A button that leads to the form of a kind of work."""
+
+    href: str
+    title: str
+
+
+def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
+    """Return the kinds of work that this user may run on a document."""
+    return tuple(
+        Run(f"{href_of(document.path)}/run?{urlencode({'kind': kind.name})}", kind.title)
+        for kind in methods_of(request.site.registry, type(document)).values()
+        if may(request.user, kind.permission, document)
+    )
+
+
+def show(context: Document, request: Request) -> Values:
+    """Show the form."""
+    kind = _kind(context, request)
+    return form_values(
+        _heading(kind, context), fields_of(kind.parameters), href_of(context.path), submit="Run"
+    )
+
+
+def start(context: Document, request: Request) -> Values | Response:
+    """Put the work into the queue, as this user."""
+    kind = _kind(context, request)
+    fields = typed(fields_of(kind.parameters), request.POST)
+    try:
+        job = context.activate().queue(kind.name, _given(values_of(fields)))
+    except HaywainError as error:
+        return refuse(request, error, _heading(kind, context), fields, href_of(context.path), "Run")
+    return see(request, f"activities/{job.id}", "started")
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what pydantic then checks
+    """Return the values without the fields that were left empty: those keep their defaults."""
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
+
+
+def _kind(document: Document, request: Request) -> Method:
+    name = request.GET.get("kind", "")
+    kind = methods_of(request.site.registry, type(document)).get(name)
+    if kind is None:
+        raise NotFoundError(f"There is no work {name[:40]!r} to run on a {document.portal_type}")
+    require(request.user, kind.permission, document)
+    return kind
+
+
+def _heading(kind: Method, document: Document) -> str:
+    return f"{kind.title}: {name_of(document)}"
+
+
+def includeme(config: Configurator) -> None:
+    """Register the form for every document; what may be run, the kind of work says."""
+    add_page(config, show, "form", context=Document, name="run")
+    add_page(config, start, "form", context=Document, name="run", request_method="POST")
