@@ -1,0 +1,90 @@
+"""Statistics: what the columns of a Data Array hold, in numbers."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from haywain.activity.kind import Kind, NoParameters, Work
+from haywain.analysis.moments import FINE_BINS, Moments, histogram, summary
+from haywain.errors import InvalidError
+from haywain.portal_types.data_array import DataArray
+from haywain.values import MIB
+
+COLUMNS_MAX = 64
+RESULT_BINS = 16_384
+"""Bins of all histograms together, so that the result stays small."""
+
+
+class _Parameters(NoParameters):
+    bins: int = Field(64, ge=1, le=4096, description="Bins of the histogram, rounded up to a power of two.")
+
+
+class Statistics(Kind):
+    """Count, mean, variance, min, max, histogram and quantiles of each column, in two passes of flat memory.
+
+    Computed in float64.  NaN is counted as `nan_count` and left out of the rest.  Quantiles are exact to
+    (max - min) / 32,768; how, says `haywain.analysis.moments`.  Both passes look at the rows there were when
+    it began; a row changed meanwhile counts as the pass finds it.  After a kill it begins anew.
+    """
+
+    name = "statistics"
+    title = "Compute statistics"
+    portal_types = ("Data Array",)
+    parameters = _Parameters
+    step_bytes = 16 * MIB
+
+    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
+        """Return the statistics of each column by its name."""
+        array, given = cast(DataArray, work.document), cast(_Parameters, work.parameters)
+        names, rows, bins = _names(array), len(array), 1 << (given.bins - 1).bit_length()
+        if bins * len(names) > RESULT_BINS:
+            raise InvalidError(
+                f"bins: {len(names)} columns with {bins} each are more than {RESULT_BINS} in all"
+            )
+        found = Moments.of(np.zeros((0, len(names))))
+        for part, progress in self._parts(work, array, rows):
+            found = found.merged(Moments.of(part))
+            yield progress / 2
+        fine = np.zeros((len(names), FINE_BINS), np.int64)
+        for part, progress in self._parts(work, array, rows):
+            fine += histogram(part, found, FINE_BINS)
+            yield 0.5 + progress / 2
+        columns = [summary(name, found, number, fine[number], bins) for number, name in enumerate(names)]
+        return {"rows": rows, "columns": columns}
+
+    def _parts(self, work: Work, array: DataArray, rows: int) -> Iterator[tuple[NDArray[np.float64], float]]:
+        """Yield the rows as float64 of shape (rows, columns), and how far that is."""
+        step = max(self.step_bytes // max(array.dtype.itemsize * int(np.prod(array.shape[1:])), 1), 1)
+        for start in range(0, rows, step):
+            work.check()
+            stop = min(start + step, rows, len(array))
+            yield _numbers(array[start:stop]), stop / rows
+
+
+def _names(array: DataArray) -> list[str]:
+    """Return the names of the columns; raises InvalidError for what has none that are numbers."""
+    fields = array.dtype.names
+    kinds = [array.dtype] if fields is None else [array.dtype[name] for name in fields]
+    if any(kind.kind not in "biufmM" or kind.shape for kind in kinds):
+        raise InvalidError(f"Statistics are of real numbers and times; the rows are of {array.dtype}")
+    count = len(fields) if fields is not None else int(np.prod(array.shape[1:]))
+    if count > COLUMNS_MAX or (fields is not None and len(array.shape) > 1):
+        raise InvalidError(f"Statistics are of at most {COLUMNS_MAX} columns; a row has {count}")
+    named = [column.name for column in array.columns]
+    if fields is not None:
+        return list(fields)
+    return named if len(named) == count else [f"column {number}" for number in range(1, count + 1)]
+
+
+def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:  # Any: of whatever dtype
+    """Return rows as float64; a time as seconds since 1970 UTC, a duration in seconds, NaT as NaN."""
+    if rows.dtype.names is not None:
+        return np.stack([_numbers(rows[name])[:, 0] for name in rows.dtype.names], axis=1)
+    if rows.dtype.kind in "mM":
+        unit = rows.dtype.str[:2].replace(">", "<")
+        seconds = rows.astype(f"{unit}8[ns]").view(np.int64) / 1e9
+        rows = np.where(np.isnat(rows), np.nan, seconds)
+    return rows.reshape(len(rows), -1).astype(np.float64)
