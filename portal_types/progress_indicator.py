@@ -90,5 +90,5 @@ class ProgressIndicator(Document):
         draft = self.draft
         assert draft is not None
         self.move(**asdict(self.draft_position))
-        self.draft, self.maker = None, ""
+        self.draft, self._draft_at, self.maker = None, (0, 0, 0, ""), ""
         return draft

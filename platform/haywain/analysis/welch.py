@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 Signal = NDArray[np.float64]
 
 COLUMNS_MAX = 1024
-AT_ONCE = 256
-"""Segments transformed in one call."""
+SAMPLES_AT_ONCE = 1 << 20
+"""Samples transformed in one call."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ class Spectrogram:
         joined = np.concatenate([self.rest, signal])
         if joined.size >= grid.length:
             segments = sliding_window_view(joined, grid.length)[:: grid.hop]
-            for first in range(0, len(segments), AT_ONCE):
-                self._add_segments(segments[first : first + AT_ONCE])
+            at_once = max(SAMPLES_AT_ONCE // grid.length, 1)
+            for first in range(0, len(segments), at_once):
+                self._add_segments(segments[first : first + at_once])
             joined = joined[len(segments) * grid.hop :]
         self.rest = joined.copy()
 

@@ -1,0 +1,215 @@
+"""Spectrum: the strongest line of a recording, and how its spectrum changes over time."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from haywain.activity.kind import Kind, NoParameters, Work
+from haywain.activity.product import name_of, product_of
+from haywain.analysis.peak import (
+    EXACT_BYTES,
+    Bands,
+    Zoom,
+    block_length,
+    exact_peak,
+    fft_bytes,
+    segment_length,
+)
+from haywain.analysis.picture import draw
+from haywain.analysis.signal import SignalSource, check_channel
+from haywain.analysis.wav import WavCutError, read_part
+from haywain.analysis.welch import Grid, Spectrogram
+from haywain.errors import InvalidError
+from haywain.portal_types.data_array import DataArray
+from haywain.portal_types.data_stream import DataStream
+from haywain.portal_types.image import Image
+
+
+class _Parameters(NoParameters):
+    channel: int = Field(0, ge=0, description="Which channel, column or field, counted from 0.")
+    rate_hz: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Samples a second of an array that does not tell; 0 takes what is told.",
+    )
+    nperseg: int = Field(
+        4096,
+        ge=2,
+        le=32_768,
+        description="Samples of a segment: more of them tell frequencies better, time worse.",
+    )
+    accept_cut: bool = Field(False, description="Take what is there of a WAV that is cut short.")
+
+
+class Spectrum(Kind):
+    """Find the peak of the whole signal, and make its spectrogram: a Data Array and an Image.
+
+    `peak_hz` is the frequency of the largest magnitude of the full-length real Fourier transform, bin 0 (the
+    mean) left out; 0 for a signal that does not change.  Where that transform takes more than 512 MiB, the
+    peak is found in two passes of flat memory; how, and where that is certain, says `haywain.analysis.peak`.
+
+    The array has a row for each of at most 1,024 stretches of time and a column for each frequency: the power
+    spectral density by Welch's method (Hann window, half overlapped, one-sided), in the unit of the samples
+    squared per Hz.  Run again, it replaces array and image together; after a kill the pass begins anew.
+    """
+
+    name = "spectrum"
+    title = "Compute the spectrum"
+    portal_types = ("Data Stream", "Data Array")
+    parameters = _Parameters
+    exact_bytes = EXACT_BYTES
+    step_samples = 1 << 22
+
+    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
+        """Return the paths of array and image, and the peak in Hz."""
+        given = cast(_Parameters, work.parameters)
+        source = _source_of(work, given)
+        if source.count < 2:
+            raise InvalidError(f"A spectrum needs 2 samples at least; there are {source.count}")
+        if "count" in work.cursor:  # the first pass is done: go on with the samples it saw
+            source = SignalSource(work.cursor["count"], source.rate_hz, source.channel, source.read_rows)
+        elif fft_bytes(source.count) <= self.exact_bytes:
+            return (yield from self._exactly(work, source, given))
+        else:
+            yield from self._first_pass(work, source, given)
+        peak = yield from self._second_pass(work, source)
+        return {"array": work.cursor["array"], "image": work.cursor["image"], "peak_hz": _hertz(peak, source)}
+
+    def _exactly(
+        self, work: Work, source: SignalSource, given: _Parameters
+    ) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
+        """Do it all at once, with the whole signal in memory."""
+        spectrogram, whole = (
+            Spectrogram(Grid(source.count, source.rate_hz, given.nperseg)),
+            np.empty(source.count),
+        )
+        for start, samples in self._pieces(work, source, _edition(work)):
+            spectrogram.add(samples)
+            whole[start : start + samples.size] = samples
+            yield 0.9 * (start + samples.size) / source.count
+        peak = exact_peak(whole)
+        array, image = _keep(work, spectrogram, given)
+        return {"array": array.path, "image": image.path, "peak_hz": _hertz(peak, source)}
+
+    def _first_pass(
+        self, work: Work, source: SignalSource, given: _Parameters
+    ) -> Generator[float, None, None]:
+        """Make the spectrogram, and find the bands that may hold the peak."""
+        spectrogram, bands = (
+            Spectrogram(Grid(source.count, source.rate_hz, given.nperseg)),
+            Bands(source.count),
+        )
+        for start, samples in self._pieces(work, source, _edition(work)):
+            spectrogram.add(samples)
+            bands.add(samples)
+            yield 0.5 * (start + samples.size) / source.count
+        array, image = _keep(work, spectrogram, given)
+        chosen = bands.strongest()
+        work.cursor |= {
+            "count": source.count,
+            "edition": _edition(work),
+            "array": array.path,
+            "image": image.path,
+            "middles": bands.middles(chosen),
+            "reach": bands.reach(),
+            "others": bands.largest_but(chosen),
+        }
+        yield 0.5
+
+    def _second_pass(self, work: Work, source: SignalSource) -> Generator[float, None, int]:
+        """Return the strongest bin of the bands."""
+        if not work.cursor["middles"]:
+            return 0
+        zoom = Zoom(source.count, work.cursor["middles"], work.cursor["reach"])
+        for start, samples in self._pieces(work, source, work.cursor["edition"]):
+            zoom.add(samples)
+            yield 0.5 + 0.5 * (start + samples.size) / source.count
+        peak, power = zoom.peak()
+        if power < work.cursor["others"]:
+            work.log("No line stands out: a bin that was not looked into may be as strong as the peak found")
+        return peak
+
+    def _pieces(
+        self, work: Work, source: SignalSource, edition: int
+    ) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield the samples in order, in whole segments and blocks, each piece with its start."""
+        step = max(self.step_samples, segment_length(source.count), block_length(source.count))
+        for start in range(0, source.count, step):
+            work.check()
+            if _edition(work) != edition:
+                raise InvalidError("The stream was replaced while its spectrum was computed; run it again")
+            yield start, source.read(start, min(start + step, source.count))
+
+
+def _source_of(work: Work, given: _Parameters) -> SignalSource:
+    """Return the channel asked for; raises InvalidError."""
+    if isinstance(work.document, DataArray):
+        return _source_of_array(work.document, given)
+    stream = cast(DataStream, work.document)
+    part = read_part(stream.open())
+    if part.stop is not None and part.stop > stream.size and not given.accept_cut:
+        raise WavCutError(
+            f"The WAV is cut short at byte {stream.size}: its data should end at byte {part.stop};"
+            " set accept_cut to take the frames that are there"
+        )
+    check_channel(given.channel, part.layout.dtype, part.layout.row_shape)
+    return SignalSource(
+        part.frames_until(stream.size),
+        part.layout.rate_hz,
+        given.channel,
+        lambda start, stop: part.read(stream.open(), start, stop),
+    )
+
+
+def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:
+    if not array.shape:
+        raise InvalidError("A signal needs rows; this array is a single value")
+    check_channel(given.channel, array.dtype, array.shape[1:])
+    rate_hz = given.rate_hz or array.properties.rate_hz
+    if not rate_hz:
+        raise InvalidError("rate_hz: the array does not tell how many rows a second it has; say it")
+    return SignalSource(len(array), rate_hz, given.channel, lambda start, stop: array[start:stop])
+
+
+def _edition(work: Work) -> int:
+    """Return what changes when the bytes of a stream are replaced."""
+    return work.document.edition if isinstance(work.document, DataStream) else 0
+
+
+def _hertz(peak: int, source: SignalSource) -> float:
+    """Return the frequency of a bin, to the last digit that of `numpy.fft.rfftfreq`."""
+    return float(peak * (1.0 / (source.count * (1.0 / source.rate_hz))))
+
+
+def _keep(work: Work, spectrogram: Spectrogram, given: _Parameters) -> tuple[DataArray, Image]:
+    """Put the spectrogram into its array and its image, which are made at the first run."""
+    grid, density, source = spectrogram.grid, spectrogram.density, work.document
+    reference = f"{name_of(source)} spectrum" + (f" {given.channel}" if given.channel else "")
+    told = (
+        f"Power spectral density of channel {given.channel} of {name_of(source)}, in the unit of its samples"
+        f" squared per Hz: {grid.columns} stretches of {grid.count / grid.rate_hz / grid.columns:.6g} s,"
+        f" {density.shape[1]} frequencies from 0 to {grid.rate_hz / 2:g} Hz,"
+        f" {grid.rate_hz / grid.length:.6g} Hz apart."
+    )
+    purpose = f"{Spectrum.name} {given.channel}"
+    made = product_of(
+        work.portal,
+        source,
+        purpose,
+        "Data Array",
+        reference,
+        description=f"{told} A row is a stretch of time, a column a frequency.",
+        rate_hz=grid.columns * grid.rate_hz / grid.count,
+    )
+    array = cast(DataArray, made)
+    array.create((0, density.shape[1]), density.dtype)
+    array.append(density)
+    picture = f"{told} Time goes right, frequency up, brighter is stronger."
+    made = product_of(work.portal, source, purpose, "Image", reference, description=picture)
+    image = cast(Image, made)
+    image.replace(draw(density))
+    return array, image
