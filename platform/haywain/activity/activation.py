@@ -96,9 +96,8 @@ class Activation:
         if twin is None:
             outbox.add(record)
             ring_at_commit(portal, record)
-        else:  # if that one is claimed before this commits, this conflicts: it may have read the old state
-            twin._p_activate()  # a ghost has no serial yet
-            portal.connection.readCurrent(twin)
+        else:  # if that one is claimed before this commits, this conflicts: it may read the old state
+            _read_current(portal, twin)
         return Job(portal, (twin or record).id)
 
     def _set_options(self, record: Activity) -> None:
@@ -107,6 +106,12 @@ class Activation:
         record.at = options.at.timestamp() if isinstance(options.at, datetime) else 0.0
         record.serialization_tag, record.dedupe_key = options.serialization_tag, options.dedupe_key
         record.max_retries = options.max_retries
+
+
+def _read_current(portal: "Portal", twin: Activity) -> None:
+    if twin._p_jar is not None:  # else it is of this transaction
+        twin._p_activate()  # a ghost has no serial yet
+        portal.connection.readCurrent(twin)
 
 
 def _json(name: str, model: BaseModel) -> str:

@@ -238,7 +238,8 @@ def gates_of(records: Iterable[Activity]) -> set[Gate]:
 
 def _names(record: Activity) -> Iterator[tuple[str, str]]:
     yield "path", record.path
-    yield "login", record.login
+    if not record.is_systems:
+        yield "login", record.login
     if record.tag:
         yield "tag", record.tag
 

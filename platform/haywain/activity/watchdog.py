@@ -42,7 +42,7 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         """Look until no run is left and the workers stop."""
         while self._workers.wait_for_runs():
-            time.sleep(TICK_S)
+            self._workers.wait_for_end(TICK_S)
             try:
                 self._look()
             except Exception:  # whatever it is, the next look may succeed

@@ -13,7 +13,7 @@ from haywain import clock
 from haywain.activity.activation import Activation
 from haywain.activity.bell import Bell
 from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
-from haywain.activity.job import Job, seen
+from haywain.activity.job import Job
 from haywain.activity.method import method_of
 from haywain.activity.outbox import AT_ONCE, Gate, Outbox
 from haywain.activity.record import ENDED, Activity
@@ -57,7 +57,9 @@ class Workers:
 
     def job(self, portal: "Portal", id: str) -> Job:
         """Return the handle on an activity that the portal's user may see; raises NotFoundError."""
-        return Job(portal, seen(portal, id).id)
+        job = Job(portal, id)
+        job.as_dict()
+        return job
 
     def until_ended(self, id: str, deadline: float | None) -> None:
         """Return when an activity has ended, or at a deadline (monotonic seconds).
@@ -121,6 +123,11 @@ class Workers:
         with self._changed:
             self._changed.wait_for(lambda: self._guards or self.is_stopping)
             return bool(self._guards)
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until nothing runs, or for so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._guards, timeout_s)
 
     def _work(self) -> None:
         while not self.is_stopping:
@@ -198,6 +205,7 @@ class Workers:
         with self._changed:
             if self._guards.get(guard.id) is guard:
                 del self._guards[guard.id]
+            self._changed.notify_all()
 
 
 def _check_hope(outbox: Outbox, record: Activity) -> None:

@@ -26,6 +26,7 @@ _VIEWS = (
     "search",
     "data",
     "slices",
+    "activities",
     "tus",
     "pages",
     "headers",

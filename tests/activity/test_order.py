@@ -1,0 +1,211 @@
+"""What runs when: priority, time, tags, serialization, dedupe keys."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.activity.conftest import content, drain, record_of
+from tests.conftest import Clock
+
+from haywain.activity.kind import Work
+from haywain.activity.outbox import Outbox, new_id
+from haywain.activity.sweeper import sweep
+from haywain.document import Document
+from haywain.portal import Portal, Site
+from haywain.security import User
+from haywain.settings import load
+
+Whats = dict[str, Callable[[Work], Any]]
+
+
+def places(portal: Portal) -> list[str]:
+    """Return the phases of all activities, in the order in which they were made."""
+    portal.abort()
+    outbox = Outbox.of(portal.root)
+    entries = [entry for shard in outbox.shards for entry in shard.order]
+    return [phase for id, phase in sorted((entry[2], entry[0]) for entry in entries)]
+
+
+def test_first_made_runs_first_and_priority_before_that(site: Site, portal: Portal, stream: Document) -> None:
+    for letter in "abcdefgh":
+        stream.activate().write(text=letter)
+    for letter in "123":
+        stream.activate(priority=5).write(text=letter)
+    stream.activate(priority=-1).write(text="z")
+    portal.commit()
+    drain(site)
+    assert content(portal, stream) == b"123abcdefghz"
+
+
+def test_nothing_runs_before_its_time(site: Site, portal: Portal, stream: Document, set_clock: Clock) -> None:
+    stream.activate(at=set_clock.now_s + 60).write(text="b")
+    stream.activate().write(text="a")
+    portal.commit()
+    drain(site)
+    assert content(portal, stream) == b"a"
+    set_clock.forward(61)
+    drain(site)
+    assert content(portal, stream) == b"ab"
+
+
+def test_after_tag_waits_for_all_that_have_it(site: Site, portal: Portal, stream: Document) -> None:
+    last = stream.activate(after_tag=("parts", "others"), priority=9).write(text="!")
+    for letter in "abc":
+        stream.activate(tag="parts").write(text=letter)
+    stream.activate(tag="others", priority=-9).write(text="d")
+    portal.commit()
+    assert last.state == "queued"
+    drain(site)
+    assert content(portal, stream) == b"abcd!"
+
+
+def test_failed_activity_holds_its_tag_until_it_is_cancelled_or_done(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    def refuse(work: Work) -> None:
+        raise ValueError("no")
+
+    whats["work"] = refuse
+    one, two = (stream.activate(tag="t").call(what="work") for _ in "ab")
+    waiter = stream.activate(after_tag="t").write(text="w")
+    portal.commit()
+    drain(site)
+    assert (one.state, two.state, waiter.state) == ("failed", "failed", "queued")
+    one.cancel()
+    drain(site)
+    assert waiter.as_dict()["waits_for"] == "the tag 't'"
+    whats["work"] = lambda work: None
+    two.retry()
+    drain(site)
+    assert (two.state, waiter.state) == ("done", "done")
+
+
+def test_many_waiters_pass_at_once(site: Site, portal: Portal, stream: Document) -> None:
+    stream.activate(tag="first").write(text="-")
+    for _ in range(120):
+        stream.activate(after_tag="first").write()
+    portal.commit()
+    site.workers.run_next()
+    assert places(portal).count("held") == 120
+    site.workers.run_next()
+    site.workers.run_next()
+    site.workers.run_next()
+    assert places(portal).count("held") == 0
+
+
+def test_of_a_serialization_tag_one_is_let_in_at_a_time(site: Site, portal: Portal, stream: Document) -> None:
+    for letter in "abc":
+        stream.activate(serialization_tag="s").write(text=letter)
+    portal.commit()
+    assert places(portal) == ["ready", "lined", "lined"]
+    site.workers.run_next()
+    assert places(portal) == ["done", "ready", "lined"]
+    drain(site)
+    assert content(portal, stream) == b"abc"
+    outbox = Outbox.of(portal.root)
+    assert not any(len(shard.serials) for shard in outbox.shards)  # nothing is left of the tag
+
+
+def test_serialization_tag_is_free_while_its_holder_waits_to_be_tried_again(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    def fail(work: Work) -> None:
+        raise OSError("no")
+
+    whats["fail"] = fail
+    first = stream.activate(serialization_tag="s").call(what="fail")
+    second = stream.activate(serialization_tag="s").write()
+    portal.commit()
+    drain(site)
+    assert (first.state, second.state) == ("queued", "done")
+
+
+def test_cancelled_holder_lets_the_next_in(site: Site, portal: Portal, stream: Document) -> None:
+    first, second = (stream.activate(serialization_tag="s").write() for _ in "ab")
+    portal.commit()
+    first.cancel()
+    assert places(portal) == ["cancelled", "ready"]
+    assert second.wait().state == "done"
+
+
+def test_both_tags_hold_in_turn(site: Site, portal: Portal, stream: Document) -> None:
+    stream.activate(tag="t", serialization_tag="s").write(text="a")
+    stream.activate(after_tag="t", serialization_tag="s").write(text="b")
+    stream.activate(serialization_tag="s").write(text="c")
+    portal.commit()
+    drain(site)
+    assert sorted(content(portal, stream)) == sorted(b"abc")
+
+
+def test_dedupe_key_merges_while_the_first_waits(site: Site, portal: Portal, stream: Document) -> None:
+    first = stream.activate(dedupe_key="k").write()
+    again = stream.activate(dedupe_key="k").write()
+    portal.commit()
+    third = stream.activate(dedupe_key="k").write()
+    portal.commit()
+    assert first.id == again.id == third.id
+    drain(site)
+    assert content(portal, stream) == b"x"
+    fourth = stream.activate(dedupe_key="k").write()
+    assert fourth.id != first.id
+
+
+def test_dedupe_key_is_of_one_user_document_and_method(site: Site, portal: Portal, stream: Document) -> None:
+    other = portal.new("Data Stream")
+    made = {stream.activate(dedupe_key="k").write().id, other.activate(dedupe_key="k").write().id}
+    made.add(stream.activate(dedupe_key="k").call(what="x").id)
+    portal.commit()
+    with site.open(User("ann", frozenset({"Analyst"}))) as hers:
+        made.add(hers[stream.path].activate(dedupe_key="k").write().id)
+    assert len(made) == 4
+
+
+def test_merging_with_one_that_is_claimed_meanwhile_conflicts(
+    site: Site, portal: Portal, stream: Document
+) -> None:
+    """It may have read the state from before this transaction."""
+    first = stream.activate(dedupe_key="k").write(text="1")
+    portal.commit()
+
+    ids: list[str] = []
+
+    def change(own: Portal) -> None:
+        own[stream.path].edit(title="changed")
+        ids.append(own[stream.path].activate(dedupe_key="k").write(text="2").id)
+        if len(ids) == 1:
+            drain(site)
+
+    site.transact(change)
+    assert ids[0] == first.id and ids[1] != first.id
+    drain(site)
+    assert content(portal, stream) == b"12"
+
+
+def test_archive_ends(site: Site, portal: Portal, stream: Document, set_clock: Clock) -> None:
+    jobs = [stream.activate(tag="t").write() for _ in range(60)]
+    late = stream.activate(at=set_clock.now_s + 31 * 86_400).write()
+    portal.commit()
+    drain(site)
+    set_clock.forward(days=29)
+    sweep(site.workers)
+    assert {job.state for job in jobs} == {"done"}
+    set_clock.forward(days=1.1)
+    sweep(site.workers)
+    portal.abort()
+    outbox = Outbox.of(portal.root)
+    assert [id for shard in outbox.shards for id in shard.activities] == [late.id]
+    assert sum(len(shard.order) for shard in outbox.shards) == 1
+    assert sum(len(shard.names) for shard in outbox.shards) == 1
+    assert record_of(portal, late.id).state == "queued"
+
+
+def test_settings_bound_the_archive() -> None:
+    with pytest.raises(Exception, match="activity_days"):
+        load(activity_days=-1)
+
+
+def test_ids_grow_even_when_the_clock_does_not(set_clock: Clock) -> None:
+    found = [new_id() for _ in range(10_000)]
+    set_clock.forward(-5)
+    found.append(new_id())
+    assert found == sorted(found) and len({id[:14] for id in found}) == len(found)

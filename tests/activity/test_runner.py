@@ -1,0 +1,375 @@
+"""Runs: steps that are kept, conflicts, failures, deaths, rights at run time, two that race for one."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.activity.conftest import Make, content, drain, record_of
+from tests.conftest import Clock
+
+from haywain.activity.guard import Guard
+from haywain.activity.kind import Work
+from haywain.activity.outbox import Outbox
+from haywain.activity.runner import Run, delay_s
+from haywain.activity.sweeper import sweep, take_back
+from haywain.activity.watchdog import beat
+from haywain.document import Document
+from haywain.errors import InvalidError, TemporaryError
+from haywain.portal import Portal, Site
+from haywain.values import GIB
+
+Whats = dict[str, Callable[[Work], Any]]
+
+
+def claim(site: Site, process: str, id: str) -> Run:
+    """Claim one activity as a worker of some process does, without running it."""
+
+    def take(portal: Portal) -> str:
+        outbox = Outbox.of(portal.root)
+        record = outbox.find(id)
+        assert record is not None
+        return outbox.claim(record, process)
+
+    return Run(site, Guard(id, site.transact(take)[0], 60, GIB))
+
+
+def test_steps_go_on_from_the_cursor(site: Site, portal: Portal, stream: Document, whats: Whats) -> None:
+    """An error in the middle leaves the steps before it, and the retry goes on behind them."""
+    runs: list[dict[str, Any]] = []
+
+    def work(work: Work) -> Iterator[float]:
+        runs.append(dict(work.cursor))
+        for index in range(work.cursor.get("index", 0), 4):
+            work.document.append(b"%d" % index)  # type: ignore[attr-defined]
+            if index == 2 and len(runs) == 1:
+                raise ValueError("odd")
+            work.cursor["index"] = index + 1
+            yield index / 4
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    job.wait()
+    assert (job.state, job.error, job.progress) == ("failed", "odd", 0.25)
+    assert content(portal, stream) == b"01"
+    job.retry()
+    job.wait()
+    assert (job.state, job.error, job.progress) == ("done", None, 1.0)
+    assert content(portal, stream) == b"0123"
+    assert runs == [{}, {"index": 2}]
+
+
+def test_conflict_is_no_failure_and_costs_one_step(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    runs: list[dict[str, Any]] = []
+
+    def work(work: Work) -> Iterator[float]:
+        runs.append(dict(work.cursor))
+        for index in range(work.cursor.get("index", 0), 3):
+            work.document.edit(title=f"step {index}")
+            if index == 1 and len(runs) == 1:
+                site.transact(lambda p: p[stream.path].edit(title="another's"))
+            work.cursor["index"] = index + 1
+            yield index / 3
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    job.wait()
+    assert (job.state, job.as_dict()["failures"], job.as_dict()["attempts"]) == ("done", 0, 1)
+    assert runs == [{}, {"index": 1}]
+
+
+def test_endless_conflicts_give_it_back_for_a_while(
+    site: Site, portal: Portal, stream: Document, whats: Whats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haywain.activity.runner.CONFLICTS", 2)
+
+    def work(work: Work) -> None:
+        work.document.edit(title="mine")
+        site.transact(lambda p: p[stream.path].edit(title="another's"))
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    drain(site)
+    found = job.as_dict()
+    assert (found["state"], found["failures"], found["error"]) == ("queued", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "retries", "tries"),
+    [
+        (ValueError("row 7"), None, 1),
+        (InvalidError("row 7"), None, 1),
+        (RuntimeError("row 7"), None, 4),
+        (TemporaryError("row 7"), None, 4),
+        (RuntimeError("row 7"), 0, 1),
+        (ValueError("row 7"), 2, 3),
+        (MemoryError("row 7"), 1, 2),
+        (KeyError("row 7"), 1, 2),
+    ],
+    ids=lambda value: repr(value),
+)
+def test_failure_is_tried_again_later_as_often_as_it_may(
+    site: Site,
+    portal: Portal,
+    stream: Document,
+    whats: Whats,
+    set_clock: Clock,
+    error: Exception,
+    retries: int | None,
+    tries: int,
+) -> None:
+    began: list[float] = []
+
+    def work(work: Work) -> None:
+        began.append(set_clock.now_s)
+        work.document.append(b"lost")  # type: ignore[attr-defined]
+        raise error
+
+    whats["work"] = work
+    job = stream.activate(max_retries=retries).call(what="work")
+    portal.commit()
+    for _ in range(tries):
+        assert job.state == "queued"
+        drain(site)
+        set_clock.forward(60)
+    assert (job.state, len(began)) == ("failed", tries)
+    found = job.as_dict()
+    assert "row 7" in found["error"] and "Traceback" in found["trace"] and "raise error" in found["trace"]
+    drain(site)
+    assert len(began) == tries and content(portal, stream) == b""
+
+
+def test_delays_double_up_to_an_hour() -> None:
+    for failures, longest in ((1, 5), (2, 10), (5, 80), (11, 3600), (100, 3600)):
+        assert 0.75 * longest <= delay_s(failures) <= longest
+
+
+def test_two_that_run_one_activity_commit_its_effects_once(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    """The first is thought dead, so that another claims; both come to the end at one moment."""
+    both = threading.Barrier(2)
+    threads: list[threading.Thread] = []
+
+    def work(work: Work) -> None:
+        if not threads:
+            threads.append(threading.Thread(target=claim(site, "another", work.id).run))
+            threads[0].start()
+        work.document.append(b"x")  # type: ignore[attr-defined]
+        work.document.activate(tag="follow-up").write(text="y")
+        both.wait(10)
+
+    whats["work"] = work
+    job = stream.activate(tag="t", serialization_tag="s").call(what="work")
+    portal.commit()
+    claim(site, "one", job.id).run()
+    threads[0].join(20)
+    assert not threads[0].is_alive() and job.state == "done"
+    drain(site)
+    assert content(portal, stream) == b"xy"
+
+
+def test_second_of_two_ends_finds_the_activity_gone(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    """Whatever comes between its beginning and its commit: here another's whole run."""
+    outer: list[Run] = []
+
+    def work(work: Work) -> None:
+        work.document.append(b"x")  # type: ignore[attr-defined]
+        if not outer:
+            outer.append(claim(site, "another", work.id))
+            outer[0].run()
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    drain(site)
+    assert (job.state, content(portal, stream)) == ("done", b"x")
+
+
+def test_two_of_one_serialization_tag_never_both_commit(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    """Even when both were claimed: the tag's object is written by both."""
+    order: list[str] = []
+
+    def work(work: Work) -> None:
+        order.append(work.id)
+        if len(order) == 1:
+            claim(site, "another", two.id).run()
+
+    whats["work"] = work
+    one, two = (stream.activate(serialization_tag="s").call(what="work") for _ in "ab")
+    portal.commit()
+    claim(site, "one", one.id).run()
+    assert order == [one.id, two.id, one.id]  # the first met a conflict, and ran again after the second
+    assert (one.state, two.state) == ("done", "done")
+
+
+def test_claims_of_the_dead_go_back_and_count(site: Site, portal: Portal, stream: Document) -> None:
+    job = stream.activate().write()
+    portal.commit()
+    for deaths in (1, 2):
+        claim(site, f"dead {deaths}", job.id)
+        assert job.state == "running"
+        sweep(site.workers)
+        assert (job.state, job.as_dict()["deaths"]) == ("queued", deaths)
+    claim(site, "dead 3", job.id)
+    sweep(site.workers)
+    assert job.state == "failed" and "3 Workers died" in (job.error or "")
+    job.retry()
+    assert job.wait().state == "done"
+    assert content(portal, stream) == b"x"
+
+
+def test_step_that_is_kept_forgives_deaths(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    def work(work: Work) -> Iterator[float]:
+        yield 0.5
+        claim(site, "dead at once", work.id)
+        yield 0.6
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    for _ in range(4):
+        site.workers.run_next()
+        assert job.state == "running"
+        sweep(site.workers)
+        assert (job.state, job.as_dict()["deaths"]) == ("queued", 1)
+
+
+def test_other_processes_are_dead_after_three_missed_heartbeats(
+    site: Site, portal: Portal, stream: Document, set_clock: Clock
+) -> None:
+    job = stream.activate().write()
+    portal.commit()
+    claim(site, "far away", job.id)
+
+    def look() -> None:
+        site.transact(lambda p: take_back(p, "here", frozenset(), is_sole=False))
+
+    set_clock.forward(29)
+    look()
+    assert job.state == "running"
+    site.transact(lambda p: beat(Outbox.of(p.root), "far away"))
+    set_clock.forward(29)
+    look()
+    assert job.state == "running"
+    set_clock.forward(2)
+    look()
+    assert job.state == "queued"
+
+
+def test_claim_that_this_process_lost_goes_back_without_a_death(
+    site: Site, portal: Portal, stream: Document, set_clock: Clock
+) -> None:
+    job = stream.activate().write()
+    portal.commit()
+    claim(site, site.workers.process, job.id)
+    sweep(site.workers)
+    assert job.state == "running"
+    set_clock.forward(11)
+    sweep(site.workers)
+    assert (job.state, job.as_dict()["deaths"]) == ("queued", 0)
+
+
+def ann(site: Site, stream: Document, roles: tuple[str, ...] = ("Analyst",)) -> Any:
+    """Return a job that a person asked for."""
+    site.transact(lambda p: p.new("Person", reference="ann", password="long enough", roles=roles))
+
+    def queue(portal: Portal) -> str:
+        portal.user = portal["person_module/ann"].user()  # type: ignore[attr-defined]
+        return portal[stream.path].activate().write().id
+
+    return site.open().job(site.transact(queue)[0])
+
+
+def lock(account: Document) -> None:
+    account.state = "invalidated"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: lock(p["person_module/ann"]), "locked or gone"),
+        (lambda p: p.delete(p["person_module/ann"]), "locked or gone"),
+        (lambda p: p["person_module/ann"].edit(roles=("Viewer",)), "may not activity"),
+        (lambda p: p["person_module/ann"].edit(roles=()), "may not view"),
+    ],
+    ids=["locked", "gone", "a Viewer by now", "nothing by now"],
+)
+def test_rights_are_those_of_the_moment_it_runs(
+    site: Site, stream: Document, change: Callable[[Portal], None], message: str
+) -> None:
+    job = ann(site, stream)
+    site.transact(change)
+    job.wait()
+    assert job.state == "failed" and message in job.error
+    job._portal.close()
+
+
+def test_activity_of_a_revoked_token_fails(site: Site, stream: Document) -> None:
+    token, _ = site.transact(lambda p: p.new("Token", login="admin", scopes=("activity",)).path)
+
+    def queue(portal: Portal) -> list[str]:
+        portal.user = portal[token].user_of(portal.root)  # type: ignore[attr-defined]
+        return [portal[stream.path].activate().write().id for _ in "ab"]
+
+    (first, second), _ = site.transact(queue)
+    site.workers.run_next()
+    site.transact(lambda p: lock(p[token]))
+    with site.open() as portal:
+        assert portal.job(first).state == "done"
+        assert "expired or revoked" in (portal.job(second).wait().error or "")
+
+
+def test_document_that_is_gone_fails(site: Site, portal: Portal, stream: Document) -> None:
+    job = stream.activate().write()
+    portal.commit()
+    portal.delete(portal[stream.path])
+    portal.commit()
+    job.wait()
+    assert job.state == "failed" and "nothing at" in (job.error or "")
+
+
+def test_another_document_at_the_path_is_left_alone(site: Site, portal: Portal) -> None:
+    made = portal.new("Data Stream", id="place")
+    job = made.activate().write()
+    portal.commit()
+    portal.delete(portal["data_stream_module/place"])
+    portal.new("Data Stream", id="place")
+    portal.commit()
+    job.wait()
+    assert job.state == "failed" and "Another document" in (job.error or "")
+
+
+def test_kind_that_is_gone_fails(site: Site, portal: Portal, stream: Document) -> None:
+    job = stream.activate().write()
+    portal.commit()
+    del site.registry.activities["write"]
+    job.wait()
+    assert job.state == "failed" and "no activity on Data Stream" in (job.error or "")
+
+
+def test_process_that_is_killed_is_another_one_when_it_comes_back(make_site: Make) -> None:
+    first = make_site()
+    with first.open() as portal:
+        stream = portal.new("Data Stream")
+        job = stream.activate().write(text="ab")
+        portal.commit()
+        claim(first, first.workers.process, job.id)
+    first.workers.stop()
+    first.close()
+    second = make_site(workers=1)
+    with second.open() as portal:
+        assert portal.job(job.id).wait(20).state == "done"
+        assert record_of(portal, job.id).deaths == 0  # forgiven with the first step
+        assert portal[stream.path].read() == b"ab"  # type: ignore[attr-defined]
