@@ -7,8 +7,9 @@ import secrets
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,6 +19,7 @@ from haywain.app import Serving
 from haywain.cli.logs import set_up_logs
 from haywain.cli.options import address_options, data_options
 from haywain.cli.serve import announce
+from haywain.cli.wear import show_wear
 from haywain.errors import HaywainError, TemporaryError
 from haywain.portal import Portal, Site
 from haywain.settings import load
@@ -27,6 +29,7 @@ STOP_S = 5
 """So long the last samples may take to be stored."""
 
 _AGENT = "demo-agent"
+T = TypeVar("T")
 
 
 @click.command("demo")
@@ -67,24 +70,40 @@ class Agent(threading.Thread):
 
     def run(self) -> None:
         """Send until `stop`."""
-        try:
-            self._send_recordings()
-        except HaywainError as error:
-            _say(f"the demo's recordings could not be sent: {error.detail}")
+        sent = self._tried(self._send_recordings, list[str]())
         self._resources.start()
         _say("the resource consumption of this machine comes in live")
+        if sent:
+            self._tried(lambda: self._show_wear(sent), None)
         self._stop_wanted.wait()
         _say("stopping")
         self._resources.stop()
         self._resources.join(STOP_S)
         self._serving.server.stop()
 
-    def _send_recordings(self) -> None:
+    def _tried(self, work: Callable[[], T], otherwise: T) -> T:
+        try:
+            return work()
+        except HaywainError as error:
+            if not self._stop_wanted.is_set():
+                _say(f"the demo is not complete: {error.detail}")
+            return otherwise
+
+    def _show_wear(self, paths: list[str]) -> None:
+        _say("the spectra of the recordings are computed in the background; see /activities")
+        path = show_wear(self._serving.site, paths, lambda: self._pause(0.2))
+        _say(f"how the bearing's fault grows from recording to recording: /{path}")
+
+    def _send_recordings(self) -> list[str]:
+        """Send them; return the paths of their streams."""
+        paths: list[str] = []
         for name, recording in recordings():
             if self._stop_wanted.is_set():
-                return
+                raise TemporaryError("The demo is stopped")
             receipt = self._sender.send(name, recording, key=f"demo-{name}")
             _say(f"{name}: {len(recording)} bytes {receipt.status} as /{receipt.path}")
+            paths.append(receipt.path)
+        return paths
 
     def _pause(self, seconds: float) -> None:
         if self._stop_wanted.wait(seconds):
