@@ -25,7 +25,8 @@ hypothesis.settings.register_profile("test", deadline=None, database=None, deran
 hypothesis.settings.register_profile("campaign", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-CAMPAIGN = ("HAYWAIN_KILLS", "HAYWAIN_SOAK_S", "HAYWAIN_UPLOAD_MIB")  # how much `make campaign` does
+# How much `make campaign` does.
+CAMPAIGN = ("HAYWAIN_KILLS", "HAYWAIN_SOAK_S", "HAYWAIN_UPLOAD_MIB", "HAYWAIN_SPECTRUM_MIB", "HAYWAIN_ACTIVITIES")
 for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and name not in CAMPAIGN]:
     del os.environ[_name]
 
