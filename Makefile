@@ -13,7 +13,7 @@ SERVER := $(VENV)/.installed-server
 TESTS := $(VENV)/.installed-test
 BUILDOUT := .venv-buildout
 
-.PHONY: help run test check format lint types layers guards system campaign buildout pins clean
+.PHONY: help run test check format lint types layers guards system bench campaign buildout pins clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(TESTS) system ## Install what the tests need, then run all of them.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: format-check lint types layers guards ## Check format, lint, types, layers and the rules of the house.
+
+bench: $(SERVER) ## Measure beside others: prints ratios, writes nothing.
+	@$(BIN)/python benchmarks/array_scan.py $(ARGS)
 
 campaign: $(TESTS) system ## Run the long kill, fuzz and soak tests.
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign $(ARGS)
