@@ -26,7 +26,13 @@ hypothesis.settings.register_profile("campaign", deadline=None, max_examples=2_0
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 # How much `make campaign` does.
-CAMPAIGN = ("HAYWAIN_KILLS", "HAYWAIN_SOAK_S", "HAYWAIN_UPLOAD_MIB", "HAYWAIN_SPECTRUM_MIB", "HAYWAIN_ACTIVITIES")
+CAMPAIGN = (
+    "HAYWAIN_ACTIVITIES",
+    "HAYWAIN_KILLS",
+    "HAYWAIN_SOAK_S",
+    "HAYWAIN_SPECTRUM_MIB",
+    "HAYWAIN_UPLOAD_MIB",
+)
 for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and name not in CAMPAIGN]:
     del os.environ[_name]
 

@@ -166,6 +166,7 @@ class Serving:
         finish_uploads(self.site)
         Housekeeping(self.site).start()
         self.site.workers.start(self.site.settings.workers)
+        self.server.when_stopping = self.site.workers.ask_to_stop
         self.server.run()
 
     def __enter__(self) -> Self:

@@ -91,14 +91,18 @@ class Workers:
             self._threads.append(threading.Thread(target=self._work, name="worker", daemon=True))
             self._threads[-1].start()
 
-    def stop(self) -> None:
-        """End the threads: each at its next step, and within `STOP_S` seconds."""
+    def ask_to_stop(self) -> None:
+        """Have the threads end, each at its next step; what it leaves unfinished stays queued."""
         self.is_stopping = True
         for guard in self.guards():
             guard.ask(Stopping())
         self.bell.ring()
         with self._changed:
             self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the threads, within `STOP_S` seconds: the last are interrupted, then abandoned."""
+        self.ask_to_stop()
         deadline = time.monotonic() + STOP_S
         for thread in [*self._threads, *([self._watchdog] if self._watchdog else [])]:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -10,6 +10,7 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
@@ -48,6 +49,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
     ) -> None:
         """Serve the application on a bound socket; bodies go to `uploads`."""
         self.uploads, self.limits = uploads, limits
+        self.when_stopping: Callable[[], None] = lambda: None  # what else is to end, beside the requests
         self._checked = time.time()
         self._trigger_lock = threading.Lock()
         adj = Adjustments(
@@ -79,6 +81,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         except (SystemExit, KeyboardInterrupt):
             _log.info("Asked to stop")
         self.is_stopping = True
+        self.when_stopping()
         wasyncore.dispatcher.close(self)
         deadline = time.monotonic() + self.limits.stop_s
         while time.monotonic() < deadline and any(c.is_busy for c in list(self.active_channels.values())):
