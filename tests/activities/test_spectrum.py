@@ -54,7 +54,7 @@ def test_peaks_of_the_turbine_are_those_of_numpy(
     for name, data in recordings():
         path = stored(data, name)
         rate, frames = wavfile.read(io.BytesIO(data))
-        for channel, exact_bytes in ((0, 1 << 40), (1, 1 << 40), (0, 0)):
+        for channel, exact_bytes in ((0, 1 << 40), (1, 0)):
             monkeypatch.setattr(Spectrum, "exact_bytes", exact_bytes)
             found = run(path, "spectrum", channel=channel)["peak_hz"]
             assert found == peak_hz(frames[:, channel], rate), (name, channel, exact_bytes)

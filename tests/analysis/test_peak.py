@@ -56,6 +56,15 @@ def test_lines_are_those_of_the_whole_transform(count: int) -> None:
         assert np.allclose(lines, whole[middle - 49 : middle + 50], rtol=0, atol=1e-9 * np.abs(whole).max())
 
 
+def test_broad_bands_have_shorter_blocks() -> None:
+    count, signal = 20_000, tone(20_000, 4999.9, noise=3)
+    zoom = Zoom(count, [5000], 500)
+    zoom.add(signal)
+    whole = np.fft.rfft(signal)
+    assert zoom.block < 128
+    assert np.allclose(zoom.lines[0], whole[4500:5501], rtol=0, atol=1e-9 * np.abs(whole).max())
+
+
 def test_weaker_of_two_tones_is_not_taken() -> None:
     signal = tone(100_000, 2000.5) * 1.02 + tone(100_000, 30_000.0, seed=6)
     assert in_pieces(signal)[0] == by_numpy(signal)

@@ -110,10 +110,16 @@ class Bands:
         return (self.energy[:-1] + self.energy[1:]) * (segments / _SHOWN)
 
     def strongest(self, most: int = BANDS_MAX) -> list[int]:
-        """Return the numbers of the bands that may hold most, the first of them first; none of a constant."""
+        """Return the numbers of the bands that may hold most, the first of them first; none of a constant.
+
+        A line has at least a third of what its band may hold, so what may hold less than a quarter of the
+        most is left out, but for the first three.
+        """
         if self.low >= self.high:
             return []
-        return [int(band) for band in np.argsort(-self.bounds(), kind="stable")[:most]]
+        bounds = self.bounds()
+        order = np.argsort(-bounds, kind="stable")[:most]
+        return [int(band) for rank, band in enumerate(order) if rank < 3 or bounds[band] > bounds.max() / 4]
 
     def middles(self, bands: list[int]) -> list[int]:
         """Return the bins of the whole signal in the middle of bands."""
@@ -144,10 +150,12 @@ class Zoom:
     lines: Lines = field(default_factory=lambda: np.zeros((0, 0), np.complex128))
 
     def __post_init__(self) -> None:
-        """Prepare the weights of a block, of about sqrt(count) samples."""
+        """Prepare the weights of a block, of at most sqrt(count) samples."""
         if not self.lines.size:
             self.lines = np.zeros((len(self.middles), 2 * self.reach + 1), np.complex128)
         self.block = block_length(self.count)
+        while math.pi * self.reach * self.block > self.count:  # else the series cancels, and loses digits
+            self.block //= 2
         self.terms = _terms(math.pi * self.reach * self.block / self.count)
         self._weights = np.concatenate([self._weigh(middle) for middle in self.middles], axis=1)
 
@@ -172,7 +180,7 @@ class Zoom:
 
     def _sum(self, turned: Lines, starts: NDArray[np.int64]) -> None:
         """Add the blocks' moments to the lines, each with the phase of its place."""
-        factorials = np.array([math.factorial(term) for term in range(self.terms)])
+        factorials = np.array([math.factorial(term) for term in range(self.terms)], np.float64)
         for first in range(0, self.reach + 1, 256):  # flat memory
             distance = np.arange(first, min(first + 256, self.reach + 1))
             place = _phase(distance[:, None] * starts, self.count)

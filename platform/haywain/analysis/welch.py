@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Signal = NDArray[np.float64]
 
 COLUMNS_MAX = 1024
-SAMPLES_AT_ONCE = 1 << 20
+SAMPLES_AT_ONCE = 1 << 18
 """Samples transformed in one call."""
 
 
