@@ -42,7 +42,8 @@ class Page:
 def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
     """Return a page of activities; raises InvalidError or UnknownNameError.
 
-    It reads the index of each filter as a whole, and no activity but those of the page: 0.1 s for 100,000.
+    It reads the index of each filter as a whole, and no activity but those of the page: 1,000 of a tag take
+    0.03 s, all of 100,000 one to two seconds.
     """
     if not 1 <= wanted.limit <= MOST:
         raise InvalidError(f"limit is a whole number between 1 and {MOST}")

@@ -10,6 +10,7 @@ tells the Workers which gates to look at, and a sweep looks at all of them now a
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 from zlib import crc32
 
@@ -143,7 +144,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             return int(self._admit_next(name))
         if self._is_held(name):
             return 0
-        found = [entry for shard in self.shards for entry in shard.places("held", name)]
+        found = [entry for shard in self.shards for entry in islice(shard.places("held", name), AT_ONCE)]
         for entry in sorted(found)[:AT_ONCE]:
             self.settle(self._loaded(entry))
         return min(len(found), AT_ONCE)

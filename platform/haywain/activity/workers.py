@@ -161,8 +161,7 @@ class Workers:
         try:
             Run(self.site, guard).run()
         finally:
-            if isinstance(guard.why, Crowded):
-                self._alone.add(guard.id)
+            (self._alone.add if isinstance(guard.why, Crowded) else self._alone.discard)(guard.id)
             self._forget(guard)
             self.bell.ring()
         return 0.0
