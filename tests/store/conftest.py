@@ -5,13 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from transaction import TransactionManager
 from transaction.interfaces import NoTransaction
 
-from haywain.store import chunk, stream
+from haywain.store import block, chunk, extents, stream
 from haywain.store.database import Database, PortalConnection, open_storage
+
+if TYPE_CHECKING:
+    from tests.store.two import Two
 
 Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
 
@@ -55,3 +59,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "GENERATION_SIZE", 64)
     monkeypatch.setattr(stream, "RECORD_SIZE", 16)
     monkeypatch.setattr(chunk, "BLOCK_SIZE", 16)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
+    """Blocks of an array of four pages, and a tail of one."""
+    monkeypatch.setattr(extents, "BLOCK_SIZE", 4 * extents.PAGE)
+    monkeypatch.setattr(extents, "JOIN_GAP", extents.PAGE)
+    monkeypatch.setattr(block, "TAIL_SIZE", extents.PAGE)
+
+
+@pytest.fixture
+def two(begin: Begin, database: Database, small_blocks: None) -> "Two":
+    """Two connections to one array of four Blocks."""
+    from tests.store.two import Two
+
+    return Two(begin, database)
