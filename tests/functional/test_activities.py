@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.functional.program import Client, Make, Program, until
+from tests.functional.program import PASSWORD, Client, Make, Program, until
+
+from haywain.app import open_site
+from haywain.settings import load
 
 SLOW = '''
 import threading
@@ -30,8 +33,8 @@ class Slow(Kind):
 @pytest.fixture
 def slow(make: Make) -> Iterator[Program]:
     """A program that knows the kind of work above."""
-    program = make().start()
-    assert program.stop() == 0
+    program = make()
+    open_site(load(data=program.data, admin_password=PASSWORD))[0].close()
     (program.data / "activities").mkdir()
     (program.data / "activities" / "slow.py").write_text(SLOW)
     yield program.start()
