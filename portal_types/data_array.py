@@ -167,6 +167,12 @@ class DataArray(Document):
         assign(self._created(), index, value)
         self.reindex()
 
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:  # Any: as above
+        """Return all rows, for `numpy.asarray`: a view, unless another dtype or a copy is asked for."""
+        return np.array(self[:], dtype, copy=copy)
+
     def blocks(self, writable: bool = False) -> Iterator[NDArray[Any]]:
         """Yield all rows in views of about 64 MiB, one after the other.
 

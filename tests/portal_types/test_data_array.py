@@ -30,6 +30,7 @@ def test_rows_are_appended_sliced_and_assigned(portal: Portal) -> None:
     assert array[:].tolist() == [[0, 9], [3, 7], [0, 8]]
     array.resize(1)
     assert array[:].tolist() == [[0, 9]]
+    assert np.shares_memory(np.asarray(array), array[:]) and np.asarray(array, "i8").tolist() == [[0, 9]]
 
 
 def test_what_is_written_to_a_view_is_kept(site: Site) -> None:

@@ -51,7 +51,7 @@ def run(machine: type[ArrayMachine], examples: int | None, steps: int) -> None:
 
 
 def test_an_array_is_an_ndarray_with_transactions(machine: type[ArrayMachine]) -> None:
-    run(machine, 12, 40)
+    run(machine, 8, 40)
 
 
 @pytest.mark.campaign
