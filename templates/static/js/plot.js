@@ -18,7 +18,9 @@ function style(name) {
 }
 
 function chosen() {
-  return [...columns.querySelectorAll("input:checked")].map((input) => input.value).slice(0, 8);
+  const more = document.getElementById("plot-more")?.value.match(/\d+/g) ?? [];
+  const ticked = [...columns.querySelectorAll("input:checked")].map((input) => input.value);
+  return [...new Set([...ticked, ...more])].slice(0, 8);
 }
 
 async function load() {

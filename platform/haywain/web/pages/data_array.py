@@ -16,7 +16,7 @@ from haywain.web.formats import FORMATS, Array, plain
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import Values, add_page, head_of, url_of
-from haywain.web.pages.plot import MOST_COLUMNS, plottable
+from haywain.web.pages.plot import plottable
 from haywain.web.pages.runs import runs_of
 from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
 
@@ -24,6 +24,8 @@ GRID_ROWS, GRID_COLUMNS = 25, 12
 """Most rows and columns of the grid."""
 
 _CELL_LENGTH = 60
+MOST_CHOICES, CHOSEN = 16, 4
+"""Columns of the plot to choose from, and those chosen at first."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def show(context: Document, request: Request) -> Values:
         "description": context.properties.description,
         "columns": document.columns,
         "choices": _choices(document),
+        "more_columns": _more_columns(document),
         "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
         "formats": FORMATS,
         "commands": _commands(context, request),
@@ -91,14 +94,20 @@ def _facts(context: Document, request: Request) -> list[Fact]:
 
 
 def _choices(document: ArrayDocument) -> tuple[Choice, ...]:
-    if not document.is_created:
-        return ()
+    """Return the columns to choose from; at first those are chosen that have the unit of the first."""
+    names = plottable(document) if document.is_created and document.shape and document.shape[0] else []
     units = {column.name: column.unit for column in document.columns}
-    names = plottable(document) if document.shape and document.shape[0] else []
+    of_first = [name for name in names if units.get(name) == units.get(names[0])][:CHOSEN]
     return tuple(
-        Choice(number, name, units.get(name, ""), number < 4)
-        for number, name in enumerate(names[: 8 * MOST_COLUMNS])
+        Choice(number, name, units.get(name, ""), name in of_first)
+        for number, name in enumerate(names[:MOST_CHOICES])
     )
+
+
+def _more_columns(document: ArrayDocument) -> str:
+    """Return which columns can be plotted beside those to choose from, "" if none."""
+    count = len(plottable(document)) if document.is_created else 0
+    return f"{MOST_CHOICES} to {count - 1}" if count > MOST_CHOICES else ""
 
 
 def grid_of(document: ArrayDocument, index: str) -> Grid:
