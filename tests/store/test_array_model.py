@@ -1,5 +1,6 @@
 """Arrays against ndarrays, in two connections: writes, views, commits, aborts and conflicts in any order."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,7 @@ def machine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None
 ) -> Iterator[type[ArrayMachine]]:
     """A machine, with one of the ways to find what was written, or with pages of 64 KiB."""
+    gc.collect()  # what other tests left
     used = address_space.BUDGET.used
     if request.param == "large-pages":
         shrink(monkeypatch, 16 * PAGE)
@@ -39,6 +41,7 @@ def machine(
         monkeypatch.setattr(pagemap, "METHOD", request.param)
         shrink(monkeypatch)
         yield ArrayMachine
+    gc.collect()
     assert address_space.BUDGET.used == used
 
 

@@ -1,5 +1,6 @@
 """Array: what is refused, what fails, and what is left then."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pyt
         two[0].flush()
     two.commit(0)
     two.abort(1)
+    gc.collect()  # what other tests left
     used = address_space.BUDGET.used
     monkeypatch.setattr(address_space, "MOST_MAPPINGS", used + 8)
     with pytest.raises(address_space.MappingLimitError, match="compact the array"):
@@ -35,6 +37,7 @@ def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pyt
 
 
 def test_mappings_are_counted_and_given_back(two: Two) -> None:
+    gc.collect()  # what other tests left
     used = address_space.BUDGET.used
     two[0].append(np.ones(5000, "i8"))
     view = two[0].view()
