@@ -9,7 +9,7 @@ EventTime, https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,21 +31,24 @@ from haywain.errors import InvalidError
 RECORD_MAX = 1 << 20
 """Most bytes of one record."""
 
-ROWS_AT_ONCE = 4096
+STEP_MAX = 8 << 20
+"""Most bytes of a step: records are decoded one by one, which takes some seconds for so many."""
+
+ROWS_AT_ONCE = 1024
 """Rows made an array in one call."""
 
-PART_BYTES = 1 << 18
+SECONDS_MAX = 9e9
+"""Seconds since 1970 that still count as a time, of those that fit a datetime64[ns]."""
+
+PART_BYTES = 1 << 16
 """Bytes decoded between two looks at what else there is to do."""
 
-_NUMBERS = (bool, int, float, type(None))
+_NUMBERS = frozenset({bool, int, float, type(None)})
 _TIME_NAME = "time"
 
 
-@dataclass(frozen=True)
-class EventTime:
+class EventTime(int):
     """fluentd's time, in nanoseconds since 1970 UTC."""
-
-    nanoseconds: int
 
 
 @dataclass(frozen=True)
@@ -58,53 +61,70 @@ class PackedReader:
 
     def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
         """Return the whole records in the next `limit` bytes; one cut at the end waits for its rest."""
-        data = read_at(file, offset, max(limit, RECORD_MAX))
-        found, values, taken = [self.layout.empty()], [], 0
+        data = read_at(file, offset, min(max(limit, RECORD_MAX), STEP_MAX))
+        found, taken = [self.layout.empty()], 0
+        records: list[Any] = []  # Any: what msgpack holds
         places: list[int] = []
         for record, stop in _records(data, offset):
-            values.append(self._row(record, rows_before + len(places), offset + taken))
+            records.append(record)
             places.append(offset + taken)
             taken = stop
-            if len(values) >= ROWS_AT_ONCE:
-                found.append(self._rows(values, places, rows_before))
-                values = []
+            if len(records) == ROWS_AT_ONCE:
+                found.append(self._rows(records, places, rows_before))
+                rows_before += len(records)
+                records, places = [], []
         if not taken and len(data) >= RECORD_MAX:
             raise InvalidError(f"The record that begins at byte {offset} is longer than {RECORD_MAX} bytes")
-        return np.concatenate([*found, self._rows(values, places, rows_before)]), offset + taken
+        return np.concatenate([*found, self._rows(records, places, rows_before)]), offset + taken
 
-    def _rows(self, values: list[tuple[Any, ...]], places: list[int], before: int) -> Rows:  # Any: numbers
-        """Return an array of the numbers of the last of the records that begin at `places`."""
+    def _rows(self, records: list[Any], places: list[int], first: int) -> Rows:  # Any: as above
+        """Return the rows of records; raises InvalidError, which names the first that is none."""
         try:
-            return np.array(values, self.layout.dtype).reshape(len(values), *self.layout.row_shape)
-        except (OverflowError, ValueError):
-            for number, row in enumerate(values, start=len(places) - len(values)):
-                self._check_fits(row, before + number, places[number])
+            return self._array(records)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            for number, record in enumerate(records):
+                self._check(record, first + number, places[number])
             raise
 
-    def _check_fits(self, row: tuple[Any, ...], number: int, at: int) -> None:  # Any: numbers
-        try:
-            np.array([row], self.layout.dtype)
-        except (OverflowError, ValueError) as error:
-            raise InvalidError(
-                f"Record {number} (from 0), which begins at byte {at}, does not fit: {error}"
-            ) from None
+    def _array(self, records: list[Any]) -> Rows:  # Any: as above
+        """Return the rows of records; raises what Python and NumPy raise for those that differ."""
+        rows = [self._values(record) for record in records]
+        found = np.empty((len(rows), *self.layout.row_shape), self.layout.dtype)
+        names = self.layout.dtype.names
+        for number, column in enumerate(zip(*rows, strict=True)):
+            target = found[:, number] if names is None else found[names[number]]
+            if number == 0 and self.kind == "event":
+                target[:] = np.array([_nanoseconds(time) for time in column], np.int64).view("<M8[ns]")
+            else:
+                target[:] = np.array(_numbers(column), target.dtype)
+        return found
 
-    def _row(self, record: Any, number: int, at: int) -> tuple[Any, ...]:  # Any: what msgpack holds
-        """Return the numbers of a record; raises InvalidError for one that is not like the first."""
+    def _values(self, record: Any) -> list[Any]:  # Any: as above
+        """Return the values of a record in the order of the first's keys."""
+        if self.kind in ("event", "a map"):
+            time, named = ([], record) if self.kind == "a map" else (record[:-1], record[-1])
+            if len(time) > 1 or type(named) is not dict or len(named) != len(self.keys):
+                raise TypeError
+            return [*time, *[named[key] for key in self.keys]]
+        values = record if self.kind == "an array" else [record]
+        if type(values) is not list or len(values) != len(self.keys):
+            raise TypeError
+        return values
+
+    def _check(self, record: Any, number: int, at: int) -> None:  # Any: as above
+        """Raise InvalidError if a record is not like the first."""
+        where = f"Record {number} (from 0), which begins at byte {at}"
         kind, keys = shape_of(record)
         if kind != self.kind or (keys != self.keys and set(keys) != set(self.keys)):
-            raise InvalidError(
-                f"Record {number} (from 0), which begins at byte {at}, is {_told(kind, keys)},"
-                f" but the first is {_told(self.kind, self.keys)}"
-            )
-        values = values_of(record, kind, self.keys)
-        for name, value in zip(self.layout.names, values, strict=True):
-            if type(value) not in _NUMBERS and type(value) is not np.datetime64:
-                raise InvalidError(
-                    f"Record {number} (from 0), which begins at byte {at}:"
-                    f" {value!r:.40} in {name!r} is no number"
-                )
-        return tuple([math.nan if value is None else value for value in values])
+            first = _told(self.kind, self.keys)
+            raise InvalidError(f"{where}, is {_told(kind, keys)}, but the first is {first}")
+        for name, value in zip(self.layout.names, self._values(record), strict=True):
+            if type(value) not in _NUMBERS | {EventTime}:
+                raise InvalidError(f"{where}: {value!r:.40} in {name!r} is no number")
+        try:
+            self._array([record])
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise InvalidError(f"{where}, does not fit: {error}") from None
 
 
 def open_packed(file: ReadableFile, dtype: str = "") -> PackedReader:
@@ -145,22 +165,22 @@ def shape_of(record: Any) -> tuple[str, tuple[Any, ...]]:  # Any: what msgpack h
     return ("a number", (0,)) if type(record) in _NUMBERS else ("something else", ())
 
 
-def values_of(record: Any, kind: str, keys: tuple[Any, ...]) -> list[Any]:  # Any: as above
-    """Return the values of a record in the order of the first's keys; the time of an event as datetime64."""
-    if kind == "a map":
-        return [record[key] for key in keys]
-    if kind == "event":
-        return [_as_time(record[0]), *(record[1][key] for key in keys)]
-    return record if kind == "an array" else [record]
+def _numbers(column: tuple[Any, ...]) -> Sequence[Any]:  # Any: as above
+    """Return a column, nil as NaN; raises TypeError for what is no number."""
+    kinds = set(map(type, column))
+    if not kinds <= _NUMBERS:
+        raise TypeError
+    return [math.nan if value is None else value for value in column] if type(None) in kinds else column
 
 
-def _as_time(time: Any) -> Any:  # Any: as above
-    """Return a time of fluentd as datetime64[ns], and what is none unchanged."""
-    if isinstance(time, EventTime):
-        return np.datetime64(time.nanoseconds, "ns")
-    if type(time) in (int, float) and abs(time) < 9e9:
-        return np.datetime64(round(time * 10**9), "ns")
-    return time
+def _nanoseconds(time: Any) -> int:  # Any: as above
+    """Return a time of fluentd in nanoseconds; raises TypeError for what is none."""
+    if type(time) is EventTime:
+        return int(time)
+    if type(time) in (int, float) and abs(time) < SECONDS_MAX:
+        found: int = round(time * 10**9)
+        return found
+    raise TypeError(f"{time!r:.40} is no time in seconds")
 
 
 def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as above
