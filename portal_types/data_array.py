@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field
 from zope.interface import implementer
 
 from haywain.document import NAME_LENGTH, Document, Properties
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
 from haywain.store import upkeep
+from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign
 from haywain.store.indexing import select
@@ -166,6 +167,16 @@ class DataArray(Document):
         """Assign as NumPy does; whole rows go into blobs at once, at most 16 MiB at a time."""
         assign(self._created(), index, value)
         self.reindex()
+
+    def view(self, start: int = 0, stop: int | None = None, access: str = "normal") -> NDArray[Any]:
+        """Return `array[start:stop]`, read in a way that is known: `normal`, `random` or `sequential`.
+
+        With `random` the system reads no rows ahead, which helps where a disk is slow.
+        """
+        if access not in ACCESS:
+            raise UnknownNameError("access", access, ACCESS)
+        low, high, _ = slice(start, stop).indices(len(self))
+        return self._created().view(low, max(low, high), access=access)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None

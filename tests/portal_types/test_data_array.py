@@ -126,3 +126,13 @@ def test_verify_and_compact_take_any_rows(portal: Portal) -> None:
 def test_objects_are_refused(portal: Portal, dtype: Any) -> None:
     with pytest.raises(InvalidError, match="Python objects"):
         new(portal, dtype=dtype)
+
+
+@pytest.mark.parametrize("access", ["normal", "random", "sequential"])
+def test_a_view_may_say_how_it_is_read(portal: Portal, access: str) -> None:
+    array = new(portal, (3000,), "<i4")
+    array[:] = np.arange(3000)
+    assert array.view(-2, access=access).tolist() == [2998, 2999]
+    assert array.view(5, 3, access).tolist() == [] and len(array.view(0, 10**9, access)) == 3000
+    with pytest.raises(InvalidError, match="did you mean random"):
+        array.view(access="randomly")

@@ -83,9 +83,12 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         return float(self.changes.modified)
 
     # -- reading
-    def view(self, start: int = 0, stop: int | None = None, writable: bool = True) -> NDArray[Any]:
+    def view(
+        self, start: int = 0, stop: int | None = None, writable: bool = True, access: str = "normal"
+    ) -> NDArray[Any]:
         """Return the rows [start, stop) as memory, paged in when it is read; within the array's rows.
 
+        `access` is a key of `address_space.ACCESS`: how the rows are going to be read.
         Where views cannot be (`pagemap.METHOD` is none), it is a copy that cannot be written.
         Raises MappingLimitError, CorruptDataError where a blob is missing or short.
         """
@@ -98,6 +101,7 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             return copied
         mapping = views_of(self).mapping(self, high)
         mapping.place(low, high)
+        mapping.advise(low, high, access)
         return np.ndarray(shape, self.dtype, mapping.window(low, high, writable))
 
     def row_blocks(self) -> Iterator[tuple[int, int]]:

@@ -166,6 +166,12 @@ class Mapping:
             self.space.discard(low, high - low)
         self.assigned = 0
 
+    def advise(self, low: int, high: int, access: str) -> None:
+        """Say how placed bytes are going to be read, a key of `address_space.ACCESS`."""
+        if access != "normal":
+            start = floor(low, address_space.PAGE)
+            self.space.advise(start, ceil(high, address_space.PAGE) - start, access)
+
     def window(self, low: int, high: int, writable: bool) -> NDArray[np.uint8]:
         """Return placed bytes."""
         return self.space.window(low, high, writable)
