@@ -157,7 +157,8 @@ class Portal:
     def refresh(self) -> None:
         """See what others have committed, unless something here waits for a commit."""
         transaction = self.manager.get()
-        if not transaction._resources and not any(transaction.getBeforeCommitHooks()):
+        waits = [found for found in transaction._resources if not getattr(found, "is_idle", False)]
+        if not waits and not any(transaction.getBeforeCommitHooks()):
             self.abort()
 
     def job(self, id: str) -> "Job":

@@ -25,6 +25,25 @@ def test_job_runs_after_the_commit_and_tells_its_result(portal: Portal, stream: 
     assert portal.job(job.id).as_dict()["tag"] == "t"
 
 
+@pytest.mark.parametrize("is_written", [False, True])
+def test_portal_sees_the_result_unless_a_view_waits_for_a_commit(
+    portal: Portal, stream: Document, is_written: bool
+) -> None:
+    array: Any = portal.new("Data Array")
+    array.create((4,), "i1")
+    job = stream.activate().write(text="abc")
+    portal.commit()
+    view = array[:]
+    if is_written:
+        view[0] = 7
+    else:
+        assert view.sum() == 0
+    assert job.wait().state == "done"
+    assert (stream.size == 3) == (not is_written)
+    portal.commit()
+    assert array[0] == (7 if is_written else 0) and stream.size == 3
+
+
 def test_nothing_runs_of_a_transaction_that_is_aborted(site: Site, portal: Portal, stream: Document) -> None:
     job = stream.activate().write()
     assert job.state == "queued"

@@ -49,6 +49,12 @@ class Views:
         """Return a key before that of every Connection."""
         return "\0haywain.views"
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing here waits for a commit: views were taken, perhaps, but not written to."""
+        written = (mapping.written() for mapping in (*self._live.values(), *self._retired))
+        return not self._now and not any(written)
+
     # -- handing out
     def mapping(self, array: "Array", stop: int) -> Mapping:
         """Return the memory of an array of at least `stop` bytes as this transaction sees it."""
