@@ -1,0 +1,102 @@
+"""From a recording to a plot and a picture: run work by a form, follow it, look at what it made."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.functional.browser.test_appearance import STICKS_OUT, look
+from tests.functional.program import Client, Program, until
+
+PATIENCE_MS = 20_000
+
+
+def run(client: Client, path: str, method: str) -> dict[str, Any]:
+    """Run work to its end; return what became of it."""
+    body = json.dumps({"method": method}).encode()
+    url = client("POST", f"/{path}/activities", body, {"Content-Type": "application/json"}).json["url"]
+    until(lambda: client("GET", url).json["state"] in ("done", "failed"), f"{method} to end")
+    found: dict[str, Any] = client("GET", url).json
+    return found
+
+
+@pytest.fixture(scope="module")
+def recording(client: Client) -> str:
+    return str(client.search(reference="turbine-6.wav", portal_type="Data Stream")["items"][0]["path"])
+
+
+@pytest.fixture(scope="module")
+def array(client: Client, recording: str) -> str:
+    return str(run(client, recording, "stream_to_array")["result"]["array"])
+
+
+def test_form_leads_to_an_activity_that_shows_its_result_by_itself(page: Page, recording: str) -> None:
+    page.goto(f"/{recording}")
+    page.get_by_role("link", name="Compute the spectrum").click()
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator(".state")).to_have_text("done", timeout=PATIENCE_MS)
+    expect(page.locator("#result + dl")).to_contain_text("660.0")
+    picture = page.locator("figure img")
+    until(lambda: picture.evaluate("img => img.naturalWidth") > 100, "the picture")
+    look(page, "activity")
+    page.get_by_role("link", name="turbine-6.wav spectrum").nth(1).click()
+    until(lambda: page.locator("figure img").evaluate("img => img.naturalWidth") > 100, "the image")
+    look(page, "image")
+
+
+def test_plot_zooms_and_goes_back(page: Page, array: str) -> None:
+    page.goto(f"/{array}")
+    plot = page.locator("#plot")
+    expect(plot).to_have_attribute("data-drawn", "0:960000")
+    box = page.locator("#plot .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(plot).not_to_have_attribute("data-drawn", "0:960000")
+    start, stop = map(int, (plot.get_attribute("data-drawn") or "").split(":"))
+    assert 200_000 < start < 280_000 and 440_000 < stop < 520_000
+    page.get_by_role("button", name="Whole length").click()
+    expect(plot).to_have_attribute("data-drawn", "0:960000")
+    page.get_by_label("Log scale").check()
+    page.locator("#plot-columns input").first.uncheck()
+    expect(page.locator("#plot .u-series")).to_have_count(3)
+    look(page, "data-array")
+
+
+def test_slice_changes_the_grid_and_the_address(page: Page, array: str) -> None:
+    page.goto(f"/{array}")
+    page.get_by_label("Index").fill("1000:1003, 1")
+    page.get_by_role("button", name="Go").click()
+    expect(page.locator("#slice tbody tr")).to_have_count(3)
+    assert "index=1000" in page.url
+    page.get_by_label("Index").fill("nonsense")
+    page.get_by_role("button", name="Go").click()
+    expect(page.get_by_role("alert")).to_contain_text("makes no sense")
+    assert page.evaluate(STICKS_OUT) <= 0
+
+
+def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None:
+    path = client.stream("no.wav", b"this is no recording")
+    failed = run(client, path, "spectrum")
+    assert failed["state"] == "failed"
+    page.goto("/activities?state=failed")
+    look(page, "activities")
+    page.get_by_role("link", name="Compute the spectrum").first.click()
+    expect(page.locator(".notice.bad")).to_contain_text("byte 0")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("status")).to_have_text("It is queued once more.")
+    expect(page.locator(".state")).to_have_text("failed", timeout=PATIENCE_MS)
+
+
+def test_viewer_is_offered_no_work(page: Page, portal: Program, array: str) -> None:
+    page.context.clear_cookies()
+    page.goto(f"{portal.url}/login")
+    page.get_by_label("Login").fill("vera")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Home").wait_for()
+    page.goto(f"/{array}")
+    expect(page.locator("#plot")).to_have_attribute("data-drawn", "0:960000")
+    expect(page.get_by_role("heading", name="Run")).to_have_count(0)
