@@ -34,6 +34,7 @@ def open_site(settings: Settings) -> tuple[Site, str]:
     """
     site = Site(settings)
     site.workers = Workers(site)
+    site.before_close.append(site.workers.stop)
     try:
         password = _first_start(site)
         site.repair()
@@ -58,7 +59,6 @@ class _OwningPortal(Portal):
     def close(self) -> None:
         """Forget what is not committed, and let another process open the directory."""
         super().close()
-        self.site.workers.stop()
         self.site.close()
 
 

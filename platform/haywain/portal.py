@@ -196,6 +196,7 @@ class Site:
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
         self.workers: Workers  # of the layer above, put here as the site is opened
+        self.before_close: list[Callable[[], None]] = []  # what the layers above have to stop
         try:
             with ExitStack() as opened:
                 opened.callback(self.directory.close)
@@ -269,6 +270,8 @@ class Site:
     def close(self) -> None:
         """Close everything; closing twice is fine."""
         self.stopping.set()
+        for stop in self.before_close:
+            stop()
         self.catalog_store.close()
         self.database.close()
         self.directory.close()
