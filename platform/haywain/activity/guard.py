@@ -61,6 +61,7 @@ class Guard:
         self.thread = threading.get_ident()
         self._lock = threading.Lock()
         self._is_inside = self._is_raised = False
+        self._raised_at = 0.0
 
     def lap_s(self) -> float:
         """Return the seconds since this was last asked, or since the beginning."""
@@ -114,18 +115,21 @@ class Guard:
             raise Abandoned
 
     def press(self) -> bool:
-        """Raise in the thread or abandon it, when it is time to; return whether it was abandoned."""
-        waited_s = time.monotonic() - self.asked_at if self.why is not None else 0.0
+        """Raise in the thread, or abandon it, when it is time to; return whether it was abandoned.
+
+        However late this is called, a thread is interrupted first, and has `GRACE_S` to heed that: abandoned
+        at once, a loop of Python would go on for ever.
+        """
+        now = time.monotonic()
         with self._lock:
-            if not self._is_inside or self.is_abandoned:
+            if self.why is None or not self._is_inside or self.is_abandoned:
                 return False
-            if waited_s > 2 * GRACE_S:
-                self.is_abandoned = True
-                return True
-            if waited_s > GRACE_S and not self._is_raised:
-                self._is_raised = True
+            if not self._is_raised and now - self.asked_at > GRACE_S:
+                self._is_raised, self._raised_at = True, now
                 _raise_in(self.thread, Interrupted)
-        return False
+            elif self._is_raised and now - self._raised_at > GRACE_S:
+                self.is_abandoned = True
+        return self.is_abandoned
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
