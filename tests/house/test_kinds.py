@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from haywain.registry import Registry, load_registry
+from haywain.security.user import ROLES
 
 
 def public_classes(path: Path) -> list[str]:
@@ -36,3 +37,26 @@ def titles(registry: Registry) -> list[str]:
 
 def test_every_kind_is_documented(prose: str) -> None:
     assert not [title for title in titles(load_registry()) if title not in prose]
+
+
+def rows(page: Path) -> list[list[str]]:
+    """Return the cells of every table row of a page."""
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_portal_type_stands_beside_its_module(root: Path) -> None:
+    told = {tuple(row[:2]) for row in rows(root / "docs/portal-types.md")}
+    kinds = load_registry().portal_types.values()
+    assert {(cls.portal_type, f"`{cls.module_id}`") for cls in kinds} <= told
+
+
+def test_docs_give_each_role_its_permissions(root: Path) -> None:
+    table = rows(root / "docs/portal-types.md")
+    head = next(row for row in table if row[0] == "role")
+    told = {
+        row[0]: {name for name, cell in zip(head, row, strict=True) if cell == "yes"}
+        for row in table
+        if len(row) == len(head) and row is not head
+    }
+    assert told == ROLES
