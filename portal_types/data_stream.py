@@ -77,6 +77,10 @@ class DataStream(Document):
         """A number that changes when the bytes are replaced, and stays when some are appended."""
         return u64(self._stream.generations._p_oid) if self._stream.generations._p_oid else 0
 
+    def hold(self) -> None:
+        """Conflict with whoever adds or replaces bytes before this transaction commits."""
+        self._stream.hold()
+
     def append(self, data: bytes | memoryview) -> Offset:
         """Add bytes at the end; return the offset of the first of them."""
         offset = self._stream.append(data)

@@ -15,7 +15,7 @@ class IByteStream(Interface):  # type: ignore[misc]  # zope.interface has no typ
 
 
 class IWritableStream(IByteStream):
-    """A document to whose bytes people and agents add: `append`, `append_files`, `replace`."""
+    """A document to whose bytes people and agents add: `append`, `append_files`, `replace`, `hold`."""
 
 
 class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types

@@ -3,12 +3,15 @@
 import errno
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from haywain.errors import PreconditionError
 from haywain.ingestion.placement import Body, Placement, finish_uploads, place
-from haywain.portal import Site
+from haywain.ingestion.precondition import Precondition
+from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.store.database import NamedLocks
 from haywain.store.pieces import Pieces
@@ -93,3 +96,66 @@ def test_an_upload_by_a_token_that_was_revoked_is_not_finished(site: Site, end: 
     second = uploaded(site, path, b"def", token_path=token)
     assert finish_uploads(site) == 0
     site.uploads.discard(second)
+
+
+@pytest.fixture
+def stream(site: Site) -> str:
+    """The path of a stream of 3 bytes."""
+
+    def make(portal: Portal) -> str:
+        found = portal.new("Data Stream")
+        found.append(b"old")
+        return found.path
+
+    return site.transact(make)[0]
+
+
+def etag_of(site: Site, path: str) -> str:
+    with site.open() as portal:
+        return f'"{portal[path].etag}"'
+
+
+def put(site: Site, path: str, data: bytes, only_if: Precondition, key: str = "") -> Receipt:
+    return place(site, Placement(path, "replace", Body(data), key=key, only_if=only_if), SYSTEM)
+
+
+def test_of_writers_at_once_that_read_the_same_bytes_one_wins(
+    site: Site, stream: str, together: Callable[..., list[Any]], bytes_of: Callable[[str], bytes]
+) -> None:
+    only_if = Precondition(match=frozenset({etag_of(site, stream)}))
+    bodies = [b"%d" % number for number in range(6)]
+    found = together(*(partial(put, site, stream, body, only_if) for body in bodies))
+    winners = [body for body, result in zip(bodies, found, strict=True) if isinstance(result, Receipt)]
+    assert [bytes_of(stream)] == winners
+    assert sum(isinstance(result, PreconditionError) for result in found) == 5
+
+
+def test_no_append_is_overtaken_by_a_replace_on_condition(
+    site: Site, stream: str, monkeypatch: pytest.MonkeyPatch, bytes_of: Callable[[str], bytes]
+) -> None:
+    """As by another process, whose locks are others."""
+    only_if, check = Precondition(match=frozenset({etag_of(site, stream)})), Precondition.check
+
+    def check_before_an_append(self: Precondition, etag: str, size: int) -> None:
+        check(self, etag, size)
+        with site.open() as other:
+            other[stream].append(b" and new")
+            other.commit()
+
+    monkeypatch.setattr(Precondition, "check", check_before_an_append)
+    with pytest.raises(PreconditionError):
+        put(site, stream, b"mine", only_if)
+    assert bytes_of(stream) == b"old and new"
+
+
+def test_what_a_key_has_stored_is_not_refused(site: Site, stream: str) -> None:
+    only_if = Precondition(match=frozenset({etag_of(site, stream)}))
+    first = put(site, stream, b"mine", only_if, key="k")
+    again = put(site, stream, b"mine", only_if, key="k")
+    assert (first.status, again.status, again.tid) == ("stored", "duplicate", first.tid)
+
+
+def test_what_is_refused_takes_no_key(site: Site, stream: str) -> None:
+    with pytest.raises(PreconditionError):
+        put(site, stream, b"mine", Precondition(match=frozenset({'"other"'})), key="refused")
+    assert put(site, stream, b"mine", Precondition(), key="refused").status == "stored"

@@ -151,6 +151,46 @@ def test_replace_append_and_append_at_an_offset(program: Client, url: str) -> No
     assert put.body == b"" and len(put.headers["Ingest-Tid"]) == 16
 
 
+WRITES = ("PUT", "POST", "PATCH")
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_writes_on_condition(program: Client, url: str, method: str) -> None:
+    client = program("editor")
+
+    def write(**headers: str) -> int:
+        tag = client.head(url).headers["ETag"]
+        sent = {name.replace("_", "-"): value.replace("TAG", tag) for name, value in headers.items()}
+        sent["Upload-Offset"] = client.head(url).headers["Content-Length"]
+        answer = client.request(url, method=method, headers=sent, body=b"abc", expect_errors=True)
+        if answer.status_int == 412:
+            assert answer.json["status"] == 412 and "If-" in answer.json["detail"]
+            assert client.head(url).headers["ETag"] == tag
+        return int(answer.status_int)
+
+    for holds in ("TAG", '"x", TAG', "*"):
+        assert write(If_Match=holds) == 200
+    for does_not in ('"x"', "W/TAG", "TAG-", ""):
+        assert write(If_Match=does_not) == 412
+    for does_not in ("TAG", "W/TAG", '"x",TAG', "*"):
+        assert write(If_None_Match=does_not) == 412
+    assert write(If_None_Match='"x"') == 200
+    assert write(If_Match="TAG", If_None_Match="TAG") == 412
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_first_bytes_on_condition(site: Site, program: Client, method: str) -> None:
+    path, _ = site.transact(lambda portal: portal.new("Data Stream").path)
+    headers = {"If-None-Match": "*", "Upload-Offset": "0"}
+    statuses = [
+        program("editor").request(
+            f"/{path}/data", method=method, headers=headers, body=b"abc", expect_errors=True
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_int for answer in statuses] == [200, 409 if method == "PATCH" else 412]
+
+
 @pytest.mark.parametrize("offset", ["", "-1", "x", "1" * 30, "\xb2", "1.0", " "], ids=range(7))
 def test_offset_without_sense_is_a_bad_request(program: Client, url: str, offset: str) -> None:
     program("editor").patch(url, b"f", headers={"Upload-Offset": offset}, content_type=OCTETS, status=400)

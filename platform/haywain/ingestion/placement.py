@@ -5,12 +5,13 @@ Each is one transaction, with the key of the request in the ledger where it has 
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from haywain.document import Document
 from haywain.errors import DuplicateError, HaywainError, NotFoundError, OffsetError, TemporaryError
 from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
+from haywain.ingestion.precondition import Precondition
 from haywain.interfaces import IWritableStream
 from haywain.portal import Portal, Site
 from haywain.security import ANONYMOUS, User, require
@@ -28,6 +29,13 @@ class WritableStream(Protocol):
     @property
     def size(self) -> int:
         """The number of bytes."""
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag without its quotes."""
+
+    def hold(self) -> None:
+        """Conflict with whoever changes the bytes before this transaction commits."""
 
     def append(self, data: bytes) -> Offset:
         """Add bytes at the end."""
@@ -67,20 +75,25 @@ class Body:
 
 @dataclass(frozen=True)
 class Placement:
-    """What is to be done with a body: `append` or `replace`, `at` an offset if one is given, under a key."""
+    """What is to be done with a body: `append` or `replace`, `at` an offset if one is given, under a key.
+
+    `only_if` is what must hold of the bytes that are there.
+    """
 
     path: str
     mode: str
     body: Body
     at: int | None = None
     key: str = ""
+    only_if: Precondition = field(default_factory=Precondition)
 
 
 def place(site: Site, placement: Placement, user: User) -> Receipt:
     """Do it, and return the receipt after the commit.
 
-    Raises NotFoundError, ForbiddenError, OffsetError with the actual size, DuplicateError if the key was used
-    for other bytes, TemporaryError.
+    What the key says is stored already is not stored again, whatever is demanded of the bytes by then.
+    Raises NotFoundError, ForbiddenError, OffsetError with the actual size, PreconditionError, DuplicateError
+    if the key was used for other bytes, TemporaryError.
     """
     if site.stopping.is_set():
         raise TemporaryError("The portal is stopping; send it again in a moment", 5)
@@ -106,6 +119,9 @@ def _place(portal: Portal, placement: Placement, identity: BodyIdentity | None) 
     stream = cast(WritableStream, document)
     if placement.at is not None and stream.size != placement.at:
         raise OffsetError(placement.at, stream.size)
+    if placement.only_if:
+        stream.hold()
+        placement.only_if.check(stream.etag, stream.size)
     receipt = _put(document, stream, placement.mode, placement.body)
     if identity is not None:
         ledger.add(key, receipt, identity, portal.site.settings.ledger_days)

@@ -182,6 +182,14 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         self._guard()
         self._start_over()
 
+    def hold(self) -> None:
+        """Conflict with whoever appends to, closes or replaces these bytes before this transaction commits.
+
+        A replace alone conflicts with no append: the one that commits first is overtaken.
+        """
+        self._guard()
+        _read_current(self.last)
+
     def close_tail(self) -> None:
         """Close the last generation, so that a tail at rest can be sealed; a write of the append kind."""
         self._guard()
@@ -233,9 +241,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _guard(self) -> None:
         """Conflict with a replace that commits meanwhile: else these bytes land in the old tree."""
-        self._p_activate()  # a ghost is not checked
-        if self._p_jar is not None and self._p_serial is not None:
-            self._p_jar.readCurrent(self)
+        _read_current(self)
 
     def _holding(self, offset: int) -> Generation:
         return cast(Generation, self.generations[self.generations.maxKey(offset)])
@@ -258,3 +264,10 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self.generations, self.size)
+
+
+def _read_current(obj: Persistent) -> None:
+    """Conflict with a change of this object that commits meanwhile."""
+    obj._p_activate()  # a ghost is not checked
+    if obj._p_jar is not None and obj._p_serial is not None:
+        obj._p_jar.readCurrent(obj)

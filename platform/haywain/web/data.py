@@ -13,6 +13,7 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError, TemporaryError
 from haywain.ingestion.placement import Body, Placement, place
+from haywain.ingestion.precondition import Precondition
 from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.portal import Portal
 from haywain.values import MIB, Receipt
@@ -111,10 +112,16 @@ def _head(document: Document, stream: ByteStream, request: Request) -> Response:
     response.headers["Content-Disposition"] = _disposition(document, "download" in request.GET)
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
-    if f'"{stream.etag}"' in known or f'W/"{stream.etag}"' in known or "*" in known:
+    known = _tags(request, "If-None-Match") or frozenset()
+    if known & {f'"{stream.etag}"', f'W/"{stream.etag}"', "*"}:
         response.status_int, response.content_length, response.content_type = 304, None, None
     return response
+
+
+def _tags(request: Request, name: str) -> frozenset[str] | None:
+    """Return the entity tags of a header as they were sent, or `*`; None without it."""
+    header = request.headers.get(name)
+    return None if header is None else frozenset(tag.strip() for tag in header.split(","))
 
 
 def _disposition(document: Document, is_download: bool) -> str:
@@ -179,7 +186,9 @@ def _place(context: Document, request: Request, mode: str, at: int | None) -> Re
     key = request.headers.get("Idempotency-Key", "")
     if len(key.encode()) > KEY_BYTES:
         raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
-    receipt = place(request.site, Placement(context.path, mode, body_of(request), at, key), request.user)
+    only_if = Precondition(_tags(request, "If-Match"), _tags(request, "If-None-Match"))
+    placement = Placement(context.path, mode, body_of(request), at, key, only_if)
+    receipt = place(request.site, placement, request.user)
     return receipt_response(receipt)
 
 
