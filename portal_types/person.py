@@ -9,6 +9,7 @@ from haywain.errors import InvalidError
 from haywain.security.accounts import Logins
 from haywain.security.passwords import hash_password
 from haywain.security.user import ROLES, User
+from haywain.store.database import read_current
 
 
 class PersonProperties(Properties):
@@ -29,7 +30,10 @@ class PersonProperties(Properties):
 
 
 class Person(Document):
-    """A login with a password and roles; locked while invalidated."""
+    """A login with a password and roles; locked while invalidated.
+
+    The last Manager who can log in stays one: else nobody could make another.
+    """
 
     portal_type = "Person"
     module_id = "person_module"
@@ -89,6 +93,37 @@ class Person(Document):
         root = self.__parent__.__parent__ if self.__parent__ is not None else None
         if root is not None:
             Logins(root).end_all(str(self.reference))
+
+    def before_change(self, properties: Properties) -> None:
+        """Refuse to take the role Manager from the last one; raises InvalidError."""
+        assert isinstance(properties, PersonProperties)
+        if "Manager" not in properties.roles:
+            self._leave_a_manager()
+
+    def before_remove(self) -> None:
+        """Refuse to remove the last Manager; raises InvalidError."""
+        self._leave_a_manager()
+
+    def before_transition(self, name: str) -> None:
+        """Refuse to lock the last Manager; raises InvalidError."""
+        if name == "invalidate":
+            self._leave_a_manager()
+
+    def _leave_a_manager(self) -> None:
+        """Raise InvalidError if this is the last; if two managers end at once, one transaction conflicts."""
+        if self.__parent__ is None or not self._can_manage():
+            return
+        people = (person for person in self.__parent__.documents.values() if isinstance(person, Person))
+        other = next((person for person in people if person is not self and person._can_manage()), None)
+        if other is None:
+            raise InvalidError(
+                f"{self.reference} is the last Manager who can log in; first make somebody else one, "
+                "with a password"
+            )
+        read_current(other)
+
+    def _can_manage(self) -> bool:
+        return self.state == "validated" and "Manager" in self.properties.roles and bool(self.password_hash)
 
     def user(self) -> User:
         """Return who acts when this person is logged in."""

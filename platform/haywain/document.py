@@ -149,6 +149,15 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     def after_add(self, root: "PortalRoot") -> None:
         """Claim what must be unique, once it is in its module; raises DuplicateError."""
 
+    def before_change(self, properties: Properties) -> None:
+        """Refuse, before they are set, properties that make no sense here and now; raises InvalidError."""
+
+    def before_remove(self) -> None:
+        """Refuse to be removed, before anything is changed; raises InvalidError."""
+
+    def before_transition(self, name: str) -> None:
+        """Refuse a transition of its workflow, before anything is changed; raises InvalidError."""
+
     def after_transition(self, name: str) -> None:
         """Do what a transition of its workflow brings with it."""
 
@@ -209,6 +218,7 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
             model = self.schema.model_validate(values)
         except ValidationError as error:
             raise InvalidError(explain(error)) from error
+        self.before_change(model)
         self._values = {name: getattr(model, name) for name in model.model_fields_set}
         self._v_properties = model
 

@@ -108,10 +108,14 @@ class Portal:
         return document
 
     def delete(self, document: Document) -> None:
-        """Remove a document, its unique keys and its row; its bytes go with the next pack."""
+        """Remove a document, its unique keys and its row; its bytes go with the next pack.
+
+        Raises InvalidError if the document cannot be missed.
+        """
         module = document.__parent__
         if module is None:
             raise NotFoundError(f"{document.path} is in no module")
+        document.before_remove()
         self.catalog_index.removed(document)
         self.root.release(document)
         module.remove(document)

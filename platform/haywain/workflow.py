@@ -34,7 +34,10 @@ class Workflow:
         return [t for t in self.transitions if document.state in t.sources]
 
     def apply(self, document: "Document", name: str, user: str, comment: str = "") -> None:
-        """Make a transition and note it in the history; raises UnknownNameError or InvalidError."""
+        """Make a transition and note it in the history; raises UnknownNameError or InvalidError.
+
+        Then nothing is changed.
+        """
         found = next((t for t in self.transitions if t.name == name), None)
         if found is None:
             raise UnknownNameError("transition", name, (t.name for t in self.transitions))
@@ -42,6 +45,7 @@ class Workflow:
             raise InvalidError(
                 f"{document.path} is {document.state}; {name} leaves {', '.join(sorted(found.sources))}"
             )
+        document.before_transition(name)
         document.state = found.target
         document.note(name, user, comment)
         document.edited = clock.now_s()

@@ -179,6 +179,13 @@ def tid_of(obj: Persistent) -> Tid:
     return Tid(f"{u64(obj._p_serial):016x}")
 
 
+def read_current(obj: Persistent) -> None:
+    """Have this transaction conflict with a change of the object that commits before it does."""
+    obj._p_activate()  # a ghost is not checked
+    if obj._p_jar is not None and obj._p_serial is not None:
+        obj._p_jar.readCurrent(obj)
+
+
 class NamedLocks:
     """Locks by name within this process, to be taken before a snapshot is opened.
 

@@ -24,6 +24,7 @@ from persistent import Persistent
 from haywain import clock
 from haywain.errors import CorruptDataError, InvalidError
 from haywain.store.chunk import RECORD_SIZE, BlobChunk, Record, checked
+from haywain.store.database import read_current
 from haywain.store.reader import StreamReader
 from haywain.values import MIB, Offset
 
@@ -188,7 +189,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         A replace alone conflicts with no append: the one that commits first is overtaken.
         """
         self._guard()
-        _read_current(self.last)
+        read_current(self.last)
 
     def close_tail(self) -> None:
         """Close the last generation, so that a tail at rest can be sealed; a write of the append kind."""
@@ -241,7 +242,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _guard(self) -> None:
         """Conflict with a replace that commits meanwhile: else these bytes land in the old tree."""
-        _read_current(self)
+        read_current(self)
 
     def _holding(self, offset: int) -> Generation:
         return cast(Generation, self.generations[self.generations.maxKey(offset)])
@@ -264,10 +265,3 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self.generations, self.size)
-
-
-def _read_current(obj: Persistent) -> None:
-    """Conflict with a change of this object that commits meanwhile."""
-    obj._p_activate()  # a ghost is not checked
-    if obj._p_jar is not None and obj._p_serial is not None:
-        obj._p_jar.readCurrent(obj)

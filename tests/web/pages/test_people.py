@@ -68,6 +68,23 @@ def test_locked_person_is_out_at_once_and_unlocked_one_back(site: Site, manager:
     assert lara.log_in("lara").status_int == 303
 
 
+def test_last_manager_is_told_to_make_another_one(site: Site, manager: Browser) -> None:
+    page = manager.send("/person_module/admin/transition", status=400, transition="invalidate")
+    assert "last Manager" in page and "first make somebody else one" in page
+    form = manager.form("/person_module/admin/edit")
+    roles = {field._value: number for number, field in enumerate(form.fields["roles"])}
+    form.set("roles", False, index=roles["Manager"])
+    form.set("roles", True, index=roles["Editor"])
+    assert "last Manager" in form.submit(status=400).html.find(role="alert").text
+    program = browser(site)
+    program.authorization = ("Basic", ("admin", PASSWORD))
+    for change in ({"transition": "invalidate"}, {"roles": []}, {"title": "x", "transition": "invalidate"}):
+        answer = program.patch_json("/person_module/admin", change, headers={"Accept": "*/*"}, status=400)
+        assert "last Manager" in answer.json["detail"]
+    found = program.get("/person_module/admin", headers={"Accept": "application/json"}).json
+    assert (found["state"], found["roles"], found["title"]) == ("validated", ["Manager"], "Administrator")
+
+
 def test_secret_of_a_token_is_shown_once_and_works(site: Site, manager: Browser) -> None:
     form = manager.form("/token_module/new?scopes=read")
     assert form["login"].value == "admin"
