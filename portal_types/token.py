@@ -32,12 +32,12 @@ class TokenProperties(Properties):
 
 
 class Token(Document):
-    """A credential of a program: at most its scopes and its owner's rights; revoked by invalidating."""
+    """A credential of a program: at most its scopes and its owner's rights; revoked while invalidated."""
 
     portal_type = "Token"
     module_id = "token_module"
     schema = TokenProperties
-    workflow_name = "account"
+    workflow_name = "credential"
     view_permission = "manage"
     edit_permission = "manage"
     icon = "token"

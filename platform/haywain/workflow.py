@@ -92,6 +92,14 @@ WORKFLOWS = {
                 Transition("validate", "Unlock", _from("invalidated"), "validated", "manage"),
             ),
         ),
+        Workflow(
+            "credential",
+            "validated",
+            (
+                Transition("invalidate", "Revoke", _from("validated"), "invalidated", "manage"),
+                Transition("validate", "Restore", _from("invalidated"), "validated", "manage"),
+            ),
+        ),
     )
 }
 """All workflows by name."""

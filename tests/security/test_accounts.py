@@ -113,7 +113,7 @@ def test_expired_token_is_refused(portal: Portal, set_clock) -> None:
 
 def test_revoked_token_is_refused(portal: Portal) -> None:
     made = portal.new("Token", login="bob", scopes=("read",))
-    ACCOUNT.apply(made, "invalidate", "admin")
+    WORKFLOWS["credential"].apply(made, "invalidate", "admin")
     with pytest.raises(UnauthorizedError):
         by_token(portal.root, made.shown_once()["secret"])
 

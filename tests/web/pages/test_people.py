@@ -102,6 +102,24 @@ def test_secret_of_a_token_is_shown_once_and_works(site: Site, manager: Browser)
     program.get("/data_stream_module", headers={**bearer, "Accept": "*/*"}, status=401)
 
 
+def test_token_is_revoked_and_restored(manager: Browser) -> None:
+    where = (
+        manager.form("/token_module/new?scopes=read")
+        .submit()
+        .html.find("a", string="I have copied it")["href"]
+    )
+
+    def offered() -> str:
+        return str(manager.get(where).html.find("button", attrs={"name": "transition"}).text)
+
+    assert offered() == "Revoke"
+    manager.send(f"{where}/transition", transition="invalidate")
+    assert offered() == "Restore"
+    manager.send(f"{where}/transition", transition="validate")
+    events = manager.get(where).html.main.text
+    assert offered() == "Revoke" and "Restore" in events and "Lock" not in events
+
+
 def test_page_of_a_token_tells_its_last_use(site: Site, manager: Browser) -> None:
     page = manager.form("/token_module/new?scopes=read").submit(status=200)
     secret = page.html.select_one(".copyable code").text
