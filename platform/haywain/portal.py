@@ -199,6 +199,7 @@ class Site:
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
+        self.refused_uploads: set[tuple[str, str]] = set()  # (id, reason), each told once
         self.workers: Workers  # of the layer above, put here as the site is opened
         self.before_close: list[Callable[[], None]] = []  # what the layers above have to stop
         try:

@@ -98,6 +98,20 @@ def test_an_upload_by_a_token_that_was_revoked_is_not_finished(site: Site, end: 
     site.uploads.discard(second)
 
 
+def test_what_keeps_an_upload_is_logged_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    path, _ = site.transact(lambda portal: portal.new("Data Stream").path)
+    kept = uploaded(site, path, b"abc", user="nobody")
+    for _ in range(3):
+        assert finish_uploads(site) == 0
+    site.transact(lambda portal: portal.delete(portal[path]))
+    for _ in range(3):
+        assert finish_uploads(site) == 0
+    assert [kept in text for text in caplog.messages] == [True, True]
+    assert "may not" in caplog.messages[0] and "nothing" in caplog.messages[1]
+    site.uploads.discard(kept)
+    assert finish_uploads(site) == 0 and not site.refused_uploads
+
+
 @pytest.fixture
 def stream(site: Site) -> str:
     """The path of a stream of 3 bytes."""

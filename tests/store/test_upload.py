@@ -138,6 +138,31 @@ def test_a_finished_upload_is_complete_without_its_bytes(uploads: Uploads) -> No
     uploads.writer(upload_id, 12).close()
 
 
+@pytest.mark.parametrize("gone", [(), ("000000",), ("000001",)], ids=["none", "first", "second"])
+def test_start_removes_what_a_finish_that_was_killed_left(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
+) -> None:
+    upload_id, other, damaged = uploads.create(info(25)), uploads.create(info(25)), uploads.create(info(25))
+    for written in (upload_id, other, damaged):
+        writer = uploads.writer(written, 0)
+        writer.append(bytes(25))
+        writer.close()
+    (uploads.path / damaged / "info.json").write_text("")
+
+    def die(pieces: Pieces, size: int) -> None:
+        for name in gone:
+            (pieces.path / name).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Pieces, "truncate", die)
+        uploads.finish(upload_id)
+    again = Uploads(uploads.path, piece_size=10)
+    assert [path.name for path in (uploads.path / upload_id).iterdir()] == ["info.json"]
+    assert again.get(upload_id).is_complete and again.get(upload_id).info.finished
+    assert again.get(other).pieces.size == 25 and [upload.id for upload in again.complete()] == [other]
+
+
 def test_a_discarded_upload_takes_no_more_bytes(uploads: Uploads) -> None:
     upload_id = uploads.create(info())
     writer = uploads.writer(upload_id, 0)

@@ -160,15 +160,20 @@ def complete_upload(site: Site, upload: Upload, user: User) -> None:
 def finish_uploads(site: Site) -> int:
     """Put into their streams the complete uploads that a killed process left; return how many.
 
-    Each with the rights that its user has now; one that may not be put stays until it expires.
+    Each with the rights that its user has now; one that may not be put stays until it expires.  What keeps it
+    is logged once, not at each try.
     """
-    done = 0
-    for upload in site.uploads.complete():
+    done, waiting = 0, site.uploads.complete()
+    site.refused_uploads &= {told for told in site.refused_uploads if told[0] in {u.id for u in waiting}}
+    for upload in waiting:
         try:
             complete_upload(site, upload, _user_now(site, upload.info))
             done += 1
         except (HaywainError, OSError) as error:
-            _log.warning("the upload %s stays as it is: %s", upload.id, error)
+            told = upload.id, str(error)
+            if told not in site.refused_uploads:
+                site.refused_uploads.add(told)
+                _log.warning("the upload %s stays as it is: %s", *told)
     return done
 
 

@@ -16,6 +16,8 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -141,6 +143,9 @@ class Uploads:
         for entry in self.path.iterdir():
             if entry.name.startswith(("body-", "gone-", "new-")):
                 shutil.rmtree(entry)
+        for upload in self._all():
+            if upload.info.finished:  # by a process that died before it removed the pieces
+                upload.pieces.truncate(0)
 
     def temporary(self) -> Pieces:
         """Return empty Pieces for the body of a request, which discards them."""
@@ -227,15 +232,11 @@ class Uploads:
 
     def complete(self) -> list[Upload]:
         """Return the uploads whose bytes are all here but, as far as is known, not in their stream."""
-        found = []
-        for upload_id in sorted(p.name for p in self.path.iterdir() if _ID.fullmatch(p.name)):
-            try:
-                upload = self.get(upload_id)
-            except HaywainError:  # removed meanwhile, or damaged: `expire` removes it
-                continue
-            if upload.is_complete and not upload.info.finished and upload_id not in self._writers:
-                found.append(upload)
-        return found
+        return [
+            upload
+            for upload in self._all()
+            if upload.is_complete and not upload.info.finished and upload.id not in self._writers
+        ]
 
     def expire(self, older_than_s: float) -> list[str]:
         """Discard the uploads to which nothing came for so many seconds; return their ids."""
@@ -245,6 +246,12 @@ class Uploads:
         for upload_id in expired:
             self.discard(upload_id)
         return expired
+
+    def _all(self) -> Iterator[Upload]:
+        """Yield all uploads that can be read, by id."""
+        for upload_id in sorted(p.name for p in self.path.iterdir() if _ID.fullmatch(p.name)):
+            with suppress(HaywainError):  # removed meanwhile, or damaged: `expire` removes it
+                yield self.get(upload_id)
 
     def _release(self, writer: UploadWriter) -> None:
         with self._lock:
