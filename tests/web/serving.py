@@ -93,7 +93,9 @@ def answer(sock: socket.socket) -> tuple[int, Message, dict[str, Any]]:
         headers = parse_headers(file)
         body = b""
         while len(body) < int(headers["Content-Length"]):
-            body += file.read(int(headers["Content-Length"]) - len(body))
+            part = file.read(int(headers["Content-Length"]) - len(body))
+            assert part, f"the answer ends after {len(body)} bytes"
+            body += part
     return status, headers, json.loads(body)
 
 

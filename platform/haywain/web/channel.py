@@ -109,6 +109,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
             RequestParser, uploads=server.uploads, limits=server.limits, keep=self._keep
         )
         self.free_since = time.time()  # since then nothing but the client is waited for
+        self._sent_all = self.free_since  # when a look last found nothing to send
         super().__init__(server, sock, addr, adj, map=map)
 
     @property
@@ -201,21 +202,29 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         It closes at once: waitress's `will_close` waits for a socket that a client who does not read
         never makes writable.
         """
-        if self._linger_until is not None:
-            if now > self._linger_until:
-                self.handle_close()
+        if not self.total_outbufs_len:
+            self._sent_all = now
+        if self._is_over(now):
+            self.handle_close()
         elif self.is_busy:
             self.free_since = now
-            if self.total_outbufs_len and now - self.last_activity > self.limits.idle_s:
-                self.handle_close()
-        elif self.request is None:
-            patience = self.limits.idle_s if self._has_spoken else self.limits.header_deadline_s
-            if now - max(self.last_activity, self.free_since) > patience:
-                self.handle_close()
-        elif not self.request.headers_finished:
-            if now - max(self.request.began, self.free_since) > self.limits.header_deadline_s:
+        elif self.request is not None and self._linger_until is None:
+            self._check_request(self.request, now)
+
+    def _is_over(self, now: float) -> bool:
+        """Return whether the client was waited for long enough, and nothing is to be said to it."""
+        if self._linger_until is not None:
+            return now > self._linger_until
+        if self.is_busy:  # not only since the last byte: an answer may be made long after it
+            return now - max(self.last_activity, self._sent_all) > self.limits.idle_s
+        patience = self.limits.idle_s if self._has_spoken else self.limits.header_deadline_s
+        return self.request is None and now - max(self.last_activity, self.free_since) > patience
+
+    def _check_request(self, request: RequestParser, now: float) -> None:
+        if not request.headers_finished:
+            if now - max(request.began, self.free_since) > self.limits.header_deadline_s:
                 self._refuse(f"The headers took more than {self.limits.header_deadline_s:g} seconds")
-        elif self.request.is_slow(now, self.free_since):
+        elif request.is_slow(now, self.free_since):
             self._refuse(f"The body came slower than {self.limits.body_rate_bytes_s:g} bytes a second")
 
     def _refuse(self, detail: str) -> None:
