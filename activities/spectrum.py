@@ -1,6 +1,7 @@
 """Spectrum: the strongest line of a recording, and how its spectrum changes over time."""
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,11 @@ from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_stream import DataStream
 from haywain.portal_types.image import Image
+
+_UNCERTAIN = (
+    "No line stands out: the peak was found in pieces, and a frequency that was not looked into"
+    " may be as strong"
+)
 
 
 class _Parameters(NoParameters):
@@ -54,7 +60,9 @@ class Spectrum(Kind):
 
     The array has a row for each of at most 1,024 stretches of time and a column for each frequency: the power
     spectral density by Welch's method (Hann window, half overlapped, one-sided), in the unit of the samples
-    squared per Hz.  Run again, it replaces array and image together; after a kill the pass begins anew.
+    squared per Hz.  Run again, it replaces array and image together.
+
+    Each pass keeps what it has summed up with every step of some 32 million samples; a kill costs that step.
     """
 
     name = "spectrum"
@@ -62,32 +70,37 @@ class Spectrum(Kind):
     portal_types = ("Data Stream", "Data Array")
     parameters = _Parameters
     exact_bytes = EXACT_BYTES
-    step_samples = 1 << 22
+    piece_samples = 1 << 22
+    step_pieces = 8
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
-        """Return the paths of array and image, and the peak in Hz."""
+        """Return the paths of array and image, and the peak in Hz; `warning` where it may be another."""
         given = cast(_Parameters, work.parameters)
         source = _source_of(work, given)
         if source.count < 2:
             raise InvalidError(f"A spectrum needs 2 samples at least; there are {source.count}")
-        if "count" in work.cursor:  # the first pass is done: go on with the samples it saw
-            source = SignalSource(work.cursor["count"], source.rate_hz, source.channel, source.read_rows)
-        elif fft_bytes(source.count) <= self.exact_bytes:
+        work.cursor.setdefault("count", source.count)  # what comes while it runs, the next run sees
+        work.cursor.setdefault("edition", _edition(work))
+        source = replace(source, count=work.cursor["count"])
+        if fft_bytes(source.count) <= self.exact_bytes:
             return (yield from self._exactly(work, source, given))
-        else:
+        if "array" not in work.cursor:
             yield from self._first_pass(work, source, given)
-        peak = yield from self._second_pass(work, source)
-        return {"array": work.cursor["array"], "image": work.cursor["image"], "peak_hz": _hertz(peak, source)}
+        peak, is_certain = yield from self._second_pass(work, source)
+        result = {
+            "array": work.cursor["array"],
+            "image": work.cursor["image"],
+            "peak_hz": _hertz(peak, source),
+        }
+        return result if is_certain else result | {"warning": _UNCERTAIN}
 
     def _exactly(
         self, work: Work, source: SignalSource, given: _Parameters
     ) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Do it all at once, with the whole signal in memory."""
-        spectrogram, whole = (
-            Spectrogram(Grid(source.count, source.rate_hz, given.nperseg)),
-            np.empty(source.count),
-        )
-        for start, samples in self._pieces(work, source, _edition(work)):
+        spectrogram = Spectrogram(Grid(source.count, source.rate_hz, given.nperseg))
+        whole = np.empty(source.count)
+        for start, samples, _ in self._pieces(work, source):
             spectrogram.add(samples)
             whole[start : start + samples.size] = samples
             yield 0.9 * (start + samples.size) / source.count
@@ -99,19 +112,21 @@ class Spectrum(Kind):
         self, work: Work, source: SignalSource, given: _Parameters
     ) -> Generator[float, None, None]:
         """Make the spectrogram, and find the bands that may hold the peak."""
-        spectrogram, bands = (
-            Spectrogram(Grid(source.count, source.rate_hz, given.nperseg)),
-            Bands(source.count),
-        )
-        for start, samples in self._pieces(work, source, _edition(work)):
+        spectrogram = Spectrogram(Grid(source.count, source.rate_hz, given.nperseg))
+        bands = Bands(source.count)
+        if work.kept:
+            spectrogram.restore(work.kept)
+            bands.restore(work.kept)
+        for start, samples, is_step in self._pieces(work, source, bands.fed):
             spectrogram.add(samples)
             bands.add(samples)
-            yield 0.5 * (start + samples.size) / source.count
+            if is_step:
+                work.kept = spectrogram.state() | bands.state()
+                yield 0.5 * (start + samples.size) / source.count
         array, image = _keep(work, spectrogram, given)
         chosen = bands.strongest()
+        work.kept = {}
         work.cursor |= {
-            "count": source.count,
-            "edition": _edition(work),
             "array": array.path,
             "image": image.path,
             "middles": bands.middles(chosen),
@@ -120,29 +135,36 @@ class Spectrum(Kind):
         }
         yield 0.5
 
-    def _second_pass(self, work: Work, source: SignalSource) -> Generator[float, None, int]:
-        """Return the strongest bin of the bands."""
+    def _second_pass(self, work: Work, source: SignalSource) -> Generator[float, None, tuple[int, bool]]:
+        """Return the strongest bin of the bands, and whether no other can be stronger."""
         if not work.cursor["middles"]:
-            return 0
+            return 0, True
         zoom = Zoom(source.count, work.cursor["middles"], work.cursor["reach"])
-        for start, samples in self._pieces(work, source, work.cursor["edition"]):
+        if work.kept:
+            zoom.restore(work.kept)
+        for start, samples, is_step in self._pieces(work, source, zoom.fed):
             zoom.add(samples)
-            yield 0.5 + 0.5 * (start + samples.size) / source.count
+            if is_step:
+                work.kept = zoom.state()
+                yield 0.5 + 0.5 * (start + samples.size) / source.count
         peak, power = zoom.peak()
-        if power < work.cursor["others"]:
-            work.log("No line stands out: a bin that was not looked into may be as strong as the peak found")
-        return peak
+        return peak, power >= work.cursor["others"]
 
     def _pieces(
-        self, work: Work, source: SignalSource, edition: int
-    ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield the samples in order, in whole segments and blocks, each piece with its start."""
-        step = max(self.step_samples, segment_length(source.count), block_length(source.count))
-        for start in range(0, source.count, step):
+        self, work: Work, source: SignalSource, first: int = 0
+    ) -> Iterator[tuple[int, NDArray[np.float64], bool]]:
+        """Yield the samples from `first` on, in whole segments and blocks: start, piece, whether a step ends.
+
+        A step is long enough that what is kept with it is little beside what it read.
+        """
+        size = max(self.piece_samples, segment_length(source.count), block_length(source.count))
+        for number, start in enumerate(range(first, source.count, size), start=1):
             work.check()
-            if _edition(work) != edition:
+            if _edition(work) != work.cursor["edition"]:
                 raise InvalidError("The stream was replaced while its spectrum was computed; run it again")
-            yield start, source.read(start, min(start + step, source.count))
+            stop = min(start + size, source.count)
+            is_step = number % self.step_pieces == 0 and stop < source.count
+            yield start, source.read(start, stop), is_step
 
 
 def _source_of(work: Work, given: _Parameters) -> SignalSource:

@@ -17,6 +17,9 @@ COLUMNS_MAX = 64
 RESULT_BINS = 16_384
 """Bins of all histograms together, so that the result stays small."""
 
+STATE_TIMES = 16
+"""A step reads so many times the bytes that are kept with it."""
+
 
 class _Parameters(NoParameters):
     bins: int = Field(64, ge=1, le=4096, description="Bins of the histogram, rounded up to a power of two.")
@@ -27,7 +30,7 @@ class Statistics(Kind):
 
     Computed in float64.  NaN is counted as `nan_count` and left out of the rest.  Quantiles are exact to
     (max - min) / 32,768; how, says `haywain.analysis.moments`.  Both passes look at the rows there were when
-    it began; a row changed meanwhile counts as the pass finds it.  After a kill it begins anew.
+    it began; a row changed meanwhile counts as the pass finds it.  A kill costs the last step.
     """
 
     name = "statistics"
@@ -39,29 +42,43 @@ class Statistics(Kind):
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Return the statistics of each column by its name."""
         array, given = cast(DataArray, work.document), cast(_Parameters, work.parameters)
-        names, rows, bins = _names(array), len(array), 1 << (given.bins - 1).bit_length()
+        names, bins = _names(array), 1 << (given.bins - 1).bit_length()
         if bins * len(names) > RESULT_BINS:
             raise InvalidError(
                 f"bins: {len(names)} columns with {bins} each are more than {RESULT_BINS} in all"
             )
-        found = Moments.of(np.zeros((0, len(names))))
-        for part, progress in self._parts(work, array, rows):
-            found = found.merged(Moments.of(part))
-            yield progress / 2
-        fine = np.zeros((len(names), FINE_BINS), np.int64)
-        for part, progress in self._parts(work, array, rows):
-            fine += histogram(part, found, FINE_BINS)
-            yield 0.5 + progress / 2
+        rows = work.cursor.setdefault("rows", len(array))
+        kept = dict(work.kept)
+        fine = kept.pop("fine", np.zeros((len(names), FINE_BINS), np.int64))
+        found = Moments(**kept) if kept else Moments.of(np.zeros((0, len(names))))
+        step_rows = max(self.step_bytes, STATE_TIMES * fine.nbytes) // _row_bytes(array)
+        for passed, part in self._parts(work, array, rows):
+            if passed <= rows:
+                found = found.merged(Moments.of(part))
+            else:
+                fine += histogram(part, found, FINE_BINS)
+            if passed - work.cursor.get("passed", 0) >= step_rows:
+                work.cursor["passed"], work.kept = passed, {**vars(found), "fine": fine}
+                yield passed / (2 * rows)
         columns = [summary(name, found, number, fine[number], bins) for number, name in enumerate(names)]
         return {"rows": rows, "columns": columns}
 
-    def _parts(self, work: Work, array: DataArray, rows: int) -> Iterator[tuple[NDArray[np.float64], float]]:
-        """Yield the rows as float64 of shape (rows, columns), and how far that is."""
-        step = max(self.step_bytes // max(array.dtype.itemsize * int(np.prod(array.shape[1:])), 1), 1)
-        for start in range(0, rows, step):
+    def _parts(self, work: Work, array: DataArray, rows: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield the rows twice, as float64 of shape (rows, columns), with the number passed by then.
+
+        The second pass goes on counting.  Rows that were cut off meanwhile are left out.
+        """
+        passed, step = work.cursor.get("passed", 0), max(self.step_bytes // _row_bytes(array), 1)
+        while passed < 2 * rows:
             work.check()
-            stop = min(start + step, rows, len(array))
-            yield _numbers(array[start:stop]), stop / rows
+            start = passed % rows
+            stop = min(start + step, rows)
+            passed += stop - start
+            yield passed, _numbers(array[start : min(stop, len(array))])
+
+
+def _row_bytes(array: DataArray) -> int:
+    return max(array.dtype.itemsize * int(np.prod(array.shape[1:])), 1)
 
 
 def _names(array: DataArray) -> list[str]:

@@ -1,6 +1,7 @@
 """Run a kind of work step by step, as a Worker does, and stop it between two steps as a kill does."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,16 +15,16 @@ Killed = Callable[..., Any]
 
 @pytest.fixture
 def run(site: Site) -> Callable[..., Any]:
-    """Run a kind on the document at a path; `kill_after` steps it is begun anew from its last cursor."""
+    """Run a kind on a document; `kill_after` steps it is begun anew from what its last step kept."""
 
     def run(
         path: str, name: str, kill_after: int = 0, log: list[str] | None = None, **parameters: Any
     ) -> Any:
         kind = site.registry.activities[name]
-        model, cursor = kind.parameters.model_validate(parameters), {}
-        for _life in range(100):
+        model, cursor, kept = kind.parameters.model_validate(parameters), {}, {}
+        for _life in range(1000):
             with site.open() as portal:
-                work = Work(portal, portal[path], model, dict(cursor), "the activity")
+                work = Work(portal, portal[path], model, dict(cursor), deepcopy(kept), "the activity")
                 steps, taken = kind.run(work), 0
                 while not kill_after or taken <= kill_after:
                     try:
@@ -37,9 +38,9 @@ def run(site: Site) -> Callable[..., Any]:
                     taken += 1
                     if not kill_after or taken <= kill_after:  # the last one is lost
                         portal.commit()
-                        cursor = dict(work.cursor)
+                        cursor, kept = dict(work.cursor), deepcopy(work.kept)
                 steps.close()
-        raise AssertionError("a hundred lives were not enough")
+        raise AssertionError("a thousand lives were not enough")
 
     return run
 

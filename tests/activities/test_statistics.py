@@ -30,12 +30,15 @@ def store(site: Site) -> Store:
     return store
 
 
-@pytest.mark.parametrize("step_bytes", [1000, 1 << 20])
-def test_statistics_are_those_of_numpy(
-    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch, step_bytes: int
+@pytest.mark.parametrize(
+    ("step_bytes", "kill_after"), [(1000, 0), (1000, 1), (1000, 7), (1 << 20, 0)], ids=str
+)
+def test_statistics_are_those_of_numpy_however_often_it_was_killed(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch, step_bytes: int, kill_after: int
 ) -> None:
     monkeypatch.setattr(Statistics, "step_bytes", step_bytes)
-    found = run(store(VALUES, "a", "b"), "statistics")
+    monkeypatch.setattr("haywain.activities.statistics.STATE_TIMES", 0)
+    found = run(store(VALUES, "a", "b"), "statistics", kill_after=kill_after)
     assert found["rows"] == 5000 and json.dumps(found, allow_nan=False)
     for column, values in zip(found["columns"], VALUES.T, strict=True):
         assert column["count"] == 5000

@@ -1,5 +1,7 @@
 """The peak in pieces is the peak of numpy's transform of the whole."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -85,13 +87,15 @@ def test_passes_go_on_from_what_was_kept() -> None:
     signal = tone(50_000, 777.7)
     first = Bands(50_000)
     first.add(signal[:8192])
-    second = Bands(50_000, first.fed, first.shift, first.low, first.high, first.energy.copy())
+    second = Bands(50_000)
+    second.restore(deepcopy(first.state()))
     second.add(signal[8192:])
     first.add(signal[8192:])
     assert np.array_equal(first.energy, second.energy) and first.strongest() == second.strongest()
     zoom = Zoom(50_000, [777], 5)
     zoom.add(signal[:8192])
-    again = Zoom(50_000, [777], 5, zoom.fed, zoom.lines.copy())
+    again = Zoom(50_000, [777], 5)
+    again.restore(zoom.state())
     again.add(signal[8192:])
     assert again.peak()[0] == by_numpy(signal)
 

@@ -13,13 +13,15 @@ A kind is one class, found by the registry like every other kind:
                 yield done / work.document.size  # commits what was done, and the cursor with it
             return {"bytes": done}
 
-After a kill or a conflict `run` is called again, with the cursor of the last step that was committed.
+After a kill or a conflict `run` is called again, with the cursor of the last step that was committed, and
+the arrays in `work.kept` as they were then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class Work:
     """What it was given, validated by the kind's model."""
     cursor: dict[str, Any] = field(default_factory=dict)  # Any: JSON
     """How far it is, JSON; kept with each step."""
+    kept: dict[str, NDArray[Any]] = field(default_factory=dict)  # Any: numbers of whatever dtype
+    """What it has summed up so far, arrays of at most 128 MiB; kept with each step that has changed it."""
     id: str = ""
     """The activity's id: the idempotency key of what it does outside of the portal."""
     on_check: Callable[[], None] = lambda: None

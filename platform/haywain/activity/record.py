@@ -6,6 +6,7 @@ from typing import Any
 from persistent import Persistent
 
 from haywain import clock
+from haywain.activity.kept import Kept
 from haywain.security import User
 
 LOG_LINES = 200
@@ -62,6 +63,7 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
 
     progress: float = 0.0
     cursor: str = "{}"
+    kept: Kept | None = None  # until it is done
     result: str = "null"
     error: str = ""
     trace: str = ""

@@ -24,6 +24,7 @@ from haywain import clock
 from haywain.activity.actor import actor_of, document_of
 from haywain.activity.bell import ring_at_commit
 from haywain.activity.guard import Abandoned, Cancelled, Guard, Interrupted, OverLimit
+from haywain.activity.kept import Kept
 from haywain.activity.kind import Work
 from haywain.activity.method import Method, method_of
 from haywain.activity.outbox import Outbox
@@ -104,6 +105,7 @@ class Run:
             document,
             method.checked(json.loads(record.parameters)),
             json.loads(record.cursor),
+            record.kept.load() if record.kept is not None else {},
             record.id,
             self.guard.check,
         )
@@ -127,6 +129,9 @@ class Run:
         record = mine(portal, self.guard)
         record.progress = min(max(float(progress), 0.0), 1.0)
         record.cursor = as_json("cursor", work.cursor, CURSOR_BYTES)
+        if work.kept or record.kept is not None:
+            record.kept = record.kept or Kept()
+            record.kept.store(portal.connection, work.kept)
         record.deaths = 0
         self._keep(portal, record, work)
         mine(portal, self.guard)
@@ -136,6 +141,7 @@ class Run:
         record.result = as_json("result", result, RESULT_BYTES)
         record.progress = 1.0
         record.error = record.trace = ""
+        record.kept = None
         Outbox.of(portal.root).end(record, "done")
         ring_at_commit(portal, record)
         self._keep(portal, record, work)

@@ -84,13 +84,12 @@ class Bands:
     shift: float = 0.0
     low: float = math.inf
     high: float = -math.inf
-    energy: Signal = field(default_factory=lambda: np.zeros(0))
+    energy: Signal = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing, unless something was kept."""
+        """Begin with nothing."""
         self.length = segment_length(self.count)
-        if not self.energy.size:
-            self.energy = np.zeros(self.length // 2 + 1)
+        self.energy = np.zeros(self.length // 2 + 1)
 
     def add(self, signal: Signal) -> None:
         """Add the next samples: whole segments, except at the end of the signal."""
@@ -103,6 +102,19 @@ class Bands:
             lines = rfft(signal[start : start + self.length] - self.shift, self.length)
             self.energy += lines.real**2 + lines.imag**2
         self.fed += signal.size
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: numbers of whatever dtype
+        """Return what it has summed up so far, to go on from by `restore`."""
+        return {
+            "energy": self.energy,
+            "range": np.array([self.shift, self.low, self.high]),
+            "fed": np.array(self.fed),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
+        """Go on where another one was."""
+        self.energy, self.fed = state["energy"], int(state["fed"])
+        self.shift, self.low, self.high = map(float, state["range"])
 
     def bounds(self) -> Signal:
         """Return the largest |X[k]|**2 that each band may hold, in the unit of the samples squared."""
@@ -147,12 +159,11 @@ class Zoom:
     middles: list[int]
     reach: int
     fed: int = 0
-    lines: Lines = field(default_factory=lambda: np.zeros((0, 0), np.complex128))
+    lines: Lines = field(init=False)
 
     def __post_init__(self) -> None:
         """Prepare the weights of a block, of at most sqrt(count) samples."""
-        if not self.lines.size:
-            self.lines = np.zeros((len(self.middles), 2 * self.reach + 1), np.complex128)
+        self.lines = np.zeros((len(self.middles), 2 * self.reach + 1), np.complex128)
         self.block = block_length(self.count)
         while math.pi * self.reach * self.block > self.count:  # else the series cancels, and loses digits
             self.block //= 2
@@ -194,6 +205,14 @@ class Zoom:
                 found = np.einsum("dmt,dt->md", sums, conjugated(series * centre[:, None]))
                 chosen = distance if side > 0 else distance[distance > 0]
                 self.lines[:, self.reach + side * chosen] += found[:, distance.size - chosen.size :]
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: as above
+        """Return what it has summed up so far, to go on from by `restore`."""
+        return {"lines": self.lines, "fed": np.array(self.fed)}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
+        """Go on where another one was."""
+        self.lines, self.fed = state["lines"], int(state["fed"])
 
     def peak(self) -> tuple[int, float]:
         """Return the strongest of these bins and its |X[k]|**2."""

@@ -7,6 +7,7 @@ the unit of the samples squared per Hz.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -82,6 +83,14 @@ class Spectrogram:
         self.window = get_window("hann", self.grid.length)
         self.edges = self.grid.edges()
         self.density = np.zeros((self.grid.columns, self.grid.length // 2 + 1))
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: numbers of whatever dtype
+        """Return what it has summed up so far, to go on from by `restore`."""
+        return {"density": self.density, "rest": self.rest, "done": np.array(self.done)}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
+        """Go on where another one was."""
+        self.density, self.rest, self.done = state["density"], state["rest"], int(state["done"])
 
     def add(self, signal: Signal) -> None:
         """Add the next samples, of any number."""

@@ -15,7 +15,7 @@ becomes an extent.  What neither has is zero, and so is what follows the last ro
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from BTrees.LOBTree import LOBTree
@@ -29,7 +29,7 @@ from haywain.store.chunk import BlobChunk
 from haywain.store.extents import Span, ceil, floor, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
-from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, parse
+from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, flat, parse
 from haywain.store.run import Run, concatenated, grouped
 from haywain.store.views import views_of
 from haywain.values import MIB
@@ -137,18 +137,18 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         if not len(data):
             return first
         check_bytes((first + len(data), *self.row), self.dtype.itemsize)
-        low, flat = self.nbytes, _flat(data)
+        low, content = self.nbytes, flat(data)
         views, high = views_of(self), self.nbytes + data.nbytes
         is_small = self.extent.has_room(data.nbytes)
         views.settle(self, floor(low, extents.PAGE) if is_small else 0)
         if is_small and self.extent.has_room(data.nbytes):
             views.note(self, blocks_of(low, high))
-            self.extent.add(self._p_jar, low, bytes(flat))
+            self.extent.add(self._p_jar, low, bytes(content))
             self.extent.rows += len(data)
             self.changes.note()
             views.changed(self, blocks_of(low, high), [(low, high)])
         else:
-            self.put([self._edged(low, flat)], is_full=True)
+            self.put([self._edged(low, content)], is_full=True)
             self.extent.rows += len(data)
         return first
 
@@ -314,11 +314,6 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             self.extent.add(self._p_jar, edge, kept)
         self.changes.note(is_cut=True)
         views.changed(self, numbers, [(edge, end)])
-
-
-def _flat(data: NDArray[Any]) -> memoryview:
-    """Return the bytes of a contiguous array."""
-    return memoryview(cast(Any, data.reshape(-1).view(np.uint8)))  # mypy does not know it is a buffer
 
 
 __all__ = ["Array", "StaleViewError"]

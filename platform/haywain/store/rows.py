@@ -3,11 +3,11 @@
 import ast
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib.format import descr_to_dtype, dtype_to_descr
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from haywain.errors import InvalidError
 
@@ -83,3 +83,8 @@ def check_bytes(shape: tuple[int, ...], itemsize: int) -> None:
         total *= length
     if total > MOST_BYTES:
         raise InvalidError(f"The shape {shape} needs {total} bytes; an array has at most {MOST_BYTES}")
+
+
+def flat(rows: NDArray[Any]) -> memoryview:
+    """Return the bytes of a contiguous array, not copied."""
+    return memoryview(cast(Any, rows.reshape(-1).view(np.uint8)))  # mypy does not know it is a buffer
