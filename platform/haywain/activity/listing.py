@@ -68,4 +68,4 @@ def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:
     if wanted.state:
         phases = PHASES[wanted.state]
         sets.append({id for s in outbox.shards for phase in phases for _, _, id in s.places(phase)})
-    return sets or [{id for shard in outbox.shards for id in shard.activities}]
+    return sets or [{id for shard in outbox.shards for _, _, id in shard.order}]
