@@ -28,6 +28,7 @@ _VIEWS = (
     "slices",
     "activities",
     "tus",
+    "streamed",
     "pages",
     "headers",
 )

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Iterator
 from email.utils import formatdate
-from threading import Semaphore
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -11,41 +10,18 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.document import Document
-from haywain.errors import InvalidError, TemporaryError
+from haywain.errors import InvalidError
 from haywain.ingestion.placement import Body, Placement, place
 from haywain.ingestion.precondition import Precondition
 from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.portal import Portal
-from haywain.values import MIB, Receipt
+from haywain.values import Receipt
 from haywain.web.ranges import parse_range
+from haywain.web.streamed import Streamed, slot_for
 
 KEY_BYTES = 255
-WAITING_BYTES = 16 * MIB
-"""Of an answer so much is buffered; waitress has it as `outbuf_high_watermark`."""
 
 _PLAIN_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. ")
-
-
-class _Bytes:
-    """The body of an answer: reads the stream from a snapshot of its own, as fast as the client takes it."""
-
-    def __init__(
-        self, portal: Portal, pieces: Iterator[bytes | memoryview], slots: Semaphore | None = None
-    ) -> None:
-        """Take over the portal, which is closed at the end, and a slot, which is given back."""
-        self._portal, self._pieces, self._slots = portal, pieces, slots
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes."""
-        for piece in self._pieces:
-            yield bytes(piece)
-
-    def close(self) -> None:
-        """Give connection and slot back."""
-        self._portal.close()
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.release()
 
 
 def get(context: Document, request: Request) -> Response:
@@ -80,25 +56,11 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
         pieces = _multipart(response, stream, ranges)
     length = response.content_length
     if request.method == "HEAD":
-        response.app_iter = _Bytes(portal, iter(()))
+        response.app_iter = Streamed(iter(()), portal.close)
     else:
-        response.app_iter = _Bytes(portal, pieces, _slots(request, length))
+        response.app_iter = Streamed(pieces, portal.close, slot_for(request, length))
     response.content_length = length
     return response
-
-
-def _slots(request: Request, length: int) -> Semaphore | None:
-    """Return where a slot was taken for a large answer; raises TemporaryError if there is none.
-
-    The thread of a large answer waits for its client.  Of 64 clients that stop reading, each would hold one
-    until the connection is given up, and nobody else would be served.
-    """
-    if length <= WAITING_BYTES:
-        return None
-    slots: Semaphore = request.registry["download_slots"]
-    if not slots.acquire(blocking=False):
-        raise TemporaryError("Too many large downloads at once; try again in a moment", 5)
-    return slots
 
 
 def _head(document: Document, stream: ByteStream, request: Request) -> Response:
@@ -206,8 +168,7 @@ def receipt_response(receipt: Receipt) -> Response:
 
 
 def includeme(config: Configurator) -> None:
-    """Register the bytes of all documents that have some; half of the threads may wait for large answers."""
-    config.registry["download_slots"] = Semaphore(config.registry["site"].settings.threads // 2)
+    """Register the bytes of all documents that have some."""
     at = {"name": "data"}
     config.add_view(get, context=IByteStream, request_method=("GET", "HEAD"), permission="view", **at)
     for method, view in (("PUT", put), ("POST", post), ("PATCH", patch)):

@@ -14,6 +14,7 @@ from haywain.errors import InvalidError
 from haywain.interfaces import IArray
 from haywain.values import Column
 from haywain.web.formats import Array, check_size, dtype_text, format_named
+from haywain.web.streamed import Streamed, slot_for
 
 INDEX_LENGTH = 1000
 """Most characters of an index."""
@@ -120,8 +121,10 @@ def show(context: Document, request: Request) -> Response:
     if format.length is None:
         response.body = b"".join(pieces)
     else:
-        response.app_iter = pieces
-        response.content_length = format.length(array)
+        length = format.length(array)
+        is_head = request.method == "HEAD"
+        response.app_iter = Streamed(iter(())) if is_head else Streamed(pieces, slot_for(request, length))
+        response.content_length = length
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
     response.headers["Array-Dtype"] = dtype_text(array.dtype)
