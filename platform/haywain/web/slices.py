@@ -122,8 +122,10 @@ def show(context: Document, request: Request) -> Response:
         response.body = b"".join(pieces)
     else:
         length = format.length(array)
-        is_head = request.method == "HEAD"
-        response.app_iter = Streamed(iter(())) if is_head else Streamed(pieces, slot_for(request, length))
+        if request.method == "HEAD":
+            response.app_iter = Streamed(request.environ, iter(()))
+        else:
+            response.app_iter = Streamed(request.environ, pieces, slot_for(request, length))
         response.content_length = length
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
