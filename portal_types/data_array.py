@@ -130,16 +130,21 @@ class DataArray(Document):
         Who has a view of rows that were there before keeps it.  Raises InvalidError for a shape that makes
         no sense, and for dtypes without a fixed size.
         """
-        self._array = Array(shape, dtype)
+        self._begin(Array(shape, dtype))
         if self._p_jar is not None:
             self._p_jar.add(self._array)
-        self.reindex()
 
     def adopt(self, rows: Array) -> None:
         """Have these rows, which were filled elsewhere, for its own.
 
         Readers see the old ones or these, whole.  Who has a view of the old ones keeps it.
         """
+        self._begin(rows)
+
+    def _begin(self, rows: Array) -> None:
+        """Have these rows; who writes to the old ones meanwhile conflicts, else nobody would see that."""
+        if self._array is not None:
+            self._array.changes.note(is_cut=True)
         self._array = rows
         self.reindex()
 
@@ -190,12 +195,14 @@ class DataArray(Document):
         What is written to one is flushed before the next one comes, so that it takes no memory.
         """
         found = self._created()
-        for start, stop in found.row_blocks():
-            yield found.view(start, stop, writable)
+        try:
+            for start, stop in found.row_blocks():
+                yield found.view(start, stop, writable)
+                if writable:
+                    found.flush()
+        finally:
             if writable:
-                found.flush()
-        if writable:
-            self.reindex()
+                self.reindex()
 
     def flush(self) -> bool:
         """Write what was changed through views into a blob of this transaction; return whether there was any.

@@ -46,7 +46,10 @@ def _as_data(array: Array, selection: Selection, value: Any) -> NDArray[Any]:  #
     """Return the value as an ndarray that no write to the array changes."""
     if isinstance(value, np.ndarray):
         data = value
-    elif isinstance(value, np.generic) or hasattr(value, "__array__"):
+    elif isinstance(value, np.generic):  # what does not fit is refused as NumPy does, not wrapped
+        data = np.empty((), _target_dtype(array.dtype, selection.index))
+        data[()] = value
+    elif hasattr(value, "__array__"):
         data = np.asarray(value)
     else:  # a tuple may be a structure
         data = np.asarray(value, _target_dtype(array.dtype, selection.index))
