@@ -36,12 +36,23 @@ def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:  # Any: any scalar type
         raise InvalidError(
             f"The dtype {found} has no bytes of its own: give it a length, such as 'S8' or 'U20'"
         )
+    _check_parts(found)
     try:
         if parse(describe(found)) == found:
             return found
     except (TypeError, ValueError) as error:
         raise InvalidError(f"The dtype {found} cannot be stored: {error}") from error
     raise InvalidError(f"The dtype {found} cannot be stored: it would come back as another one")
+
+
+def _check_parts(dtype: np.dtype[Any]) -> None:  # Any: as above
+    """Raise InvalidError for a field without bytes, and for times that do not say their unit."""
+    for name in dtype.names or ():
+        if dtype[name].itemsize == 0:
+            raise InvalidError(f"The field {name!r} has no bytes: give it a length, such as 'S8' or 'U20'")
+        _check_parts(dtype[name].base)
+    if dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic":
+        raise InvalidError(f"The dtype {dtype} does not say its unit: write {dtype.kind}8[us], for example")
 
 
 def describe(dtype: np.dtype[Any]) -> str:  # Any: as above

@@ -102,6 +102,8 @@ def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]
     axes = len(document.shape)
     if not names or document.dtype.names is not None or axes != 2:
         return names
+    if len(names) != document.shape[-1]:
+        return []
     full = (*items, ...) if ... not in items else items
     place = full.index(...)
     padded = (*full[:place], *[slice(None)] * (axes - len(full) + 1), *full[place + 1 :])
@@ -136,7 +138,7 @@ def show(context: Document, request: Request) -> Response:
 
 def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
     """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
-    array = np.asarray(document[items])
+    array = np.asarray(document[items if ... in items else (*items, ...)])  # a single item keeps its dtype
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:
