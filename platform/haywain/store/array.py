@@ -187,11 +187,13 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         self.extent.rows = rows
 
     def wrote(self, size: int, most: int) -> None:
-        """Note that bytes were written to a view; flush where they may be more than `most` together."""
+        """Note that bytes were written to a view; flush where they are half of `most` and may be more."""
         mapping = views_of(self).mapping(self, self.nbytes)
         mapping.assigned += size
-        if mapping.assigned > most:
-            self.flush()
+        if mapping.assigned > most:  # the same page may have been counted many times
+            mapping.assigned = sum(high - low for low, high in mapping.written())
+            if mapping.assigned > most // 2:
+                self.flush()
 
     def flush(self) -> bool:
         """Save what was written to views into a blob of this transaction; return whether there was any.
