@@ -130,7 +130,7 @@ def test_repair_that_fails_half_way_is_made_good_by_the_next(
         patch.setattr(index, "update", failing(RuntimeError()))
         site.transact(make("twice"))
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(rows, "write_row", failing(ZeroDivisionError()))
+        patch.setattr(rows, "write_rows", failing(ZeroDivisionError()))
         site.repair()
     assert site.repair() == 1
     compare(site)

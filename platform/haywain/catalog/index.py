@@ -32,7 +32,7 @@ from transaction.interfaces import TransientError
 from ZODB.utils import u64
 
 from haywain.catalog.query import Query, encode_cursor, text_condition
-from haywain.catalog.rows import begin, write, write_text
+from haywain.catalog.rows import begin, write, write_texts
 from haywain.catalog.schema import TEXT, applied, documents, pending, row_of, temporary
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document
@@ -150,11 +150,10 @@ class Catalog:
         sql.exec_driver_sql(TEXT.format(name="temp.pending_text"))
         sql.execute(delete(pending))
         sql.exec_driver_sql("delete from temp.pending_text")
-        for document, gone in self._documents.values():
-            row = row_of(document)
-            sql.execute(insert(pending).values(**row, gone=int(gone)))
-            if not gone:
-                write_text(sql, "temp.pending_text", row)
+        rows = [(row_of(document), gone) for document, gone in self._documents.values()]
+        sql.execute(insert(pending), [row | {"gone": int(gone)} for row, gone in rows])
+        if present := [row for row, gone in rows if not gone]:
+            write_texts(sql, "temp.pending_text", present)
 
     # -- two-phase commit
     def sortKey(self) -> str:
