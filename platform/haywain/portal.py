@@ -25,6 +25,7 @@ from haywain.security.uses import KEEP_EVERY_S, TokenUses
 from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
+from haywain.store.group import Group
 from haywain.store.upload import Uploads
 from haywain.values import Tid
 
@@ -196,6 +197,7 @@ class Site:
         self.directory = DataDirectory(settings.data)
         self.is_new = self.directory.open()
         self.locks = NamedLocks()
+        self.group: Group[Portal] = Group(self.transact)
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
@@ -247,6 +249,19 @@ class Site:
         raise TemporaryError(
             f"Too many changes at once, {TRIES} tries met conflicts; try again"
         ) from conflict
+
+    def together(self, work: Callable[[Portal], T], user: User, lock: str, size_bytes: int) -> tuple[T, Tid]:
+        """Do as `transact` does, in one transaction with what others store at this moment.
+
+        Many small appends are limited by the disk's fsync, which then serves all.  Raises TemporaryError too
+        if too much waits.
+        """
+
+        def as_user(portal: Portal) -> T:
+            portal.user = user
+            return work(portal)
+
+        return self.group.run(as_user, self.locks.named(lock), size_bytes)
 
     def keep_uses(self) -> None:
         """Keep in the Tokens when they were last used; apart from requests, so that none meets a conflict."""
