@@ -21,7 +21,7 @@ from ZODB.utils import u64
 from haywain import clock
 from haywain.errors import DuplicateError, InvalidError
 from haywain.ids import check_id, new_id
-from haywain.values import Path, Reference
+from haywain.values import Path, Reference, Tid
 
 if TYPE_CHECKING:
     from haywain.activity.activation import Activation
@@ -284,6 +284,8 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
 
     __name__ = ""
     __parent__ = None
+    packed_until = Tid("")
+    """What was before this transaction may be packed away."""
 
     def __init__(self) -> None:
         """Begin without modules."""

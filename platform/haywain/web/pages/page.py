@@ -13,6 +13,7 @@ from pyramid.response import Response
 from haywain.document import Document, Module
 from haywain.security import may
 from haywain.web.pages.figures import Moment, plural
+from haywain.web.past import PREFIX
 from haywain.workflow import WORKFLOWS, Transition
 
 Values = dict[str, Any]
@@ -64,8 +65,8 @@ class Head:
 
 
 def href_of(path: str) -> str:
-    """Return the address of a document or module."""
-    return f"/{quote(path, safe='/')}"
+    """Return the address of a document or module, on a page of the past as it was then."""
+    return f"{PREFIX.get()}/{quote(path, safe='/')}"
 
 
 def url_of(request: Request, path: str) -> str:
