@@ -147,6 +147,9 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
             pool_size=pool_size,
             cache_size=CACHE_OBJECTS,
             cache_size_bytes=CACHE_BYTES,
+            historical_pool_size=pool_size,
+            historical_cache_size=CACHE_OBJECTS,
+            historical_cache_size_bytes=CACHE_BYTES,
             large_record_size=8 * MIB,
         )
 
