@@ -15,25 +15,14 @@ import os
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    FromClause,
-    Row,
-    delete,
-    func,
-    insert,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, delete, func, insert, select, union_all
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from transaction.interfaces import TransientError
 from ZODB.utils import u64
 
 from haywain.catalog.query import Query, encode_cursor, text_condition
-from haywain.catalog.rows import begin, write, write_texts
-from haywain.catalog.schema import TEXT, applied, documents, pending, row_of, temporary
+from haywain.catalog.rows import begin, note, write, write_texts
+from haywain.catalog.schema import TEXT, documents, pending, row_of, temporary
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document
 from haywain.errors import InvalidError, TemporaryError
@@ -188,7 +177,7 @@ class Catalog:
         try:
             if self._sql is not None:
                 tid = u64(self._connection.last_tid)
-                self._sql.execute(update(applied).where(applied.c.token == self._token).values(tid=tid))
+                note(self._sql, self._token, tid)
                 self._sql.exec_driver_sql("commit")
         except Exception:  # whatever it is, the transaction is stored
             _log.exception("the catalog missed a transaction; the next repair adds it")
