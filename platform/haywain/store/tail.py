@@ -132,7 +132,6 @@ def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _
 
     Bytes that were lost inside of a Record leave the structure whole; its checksum tells.
     """
-    is_whole = True
     while position < end:
         file.seek(position)
         record = file.read(_RECORD.size)
@@ -140,9 +139,8 @@ def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _
         position += _RECORD.size + (length or 8)
         if transaction != start or version or position > end:
             return _Fault(start, is_torn=_has_empty_sector(file, start, end))
-        is_whole = is_whole and is_intact(file.read(length))
-    if not is_whole and _has_empty_sector(file, start, end):
-        return _Fault(start, is_torn=True)
+        if not is_intact(file.read(length)) and _has_empty_sector(file, position - length, position):
+            return _Fault(start, is_torn=True)
     return None  # a Record that is damaged otherwise was acknowledged: who reads it is told
 
 

@@ -16,6 +16,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.tweens import EXCVIEW
 
+from haywain.document import Document
 from haywain.errors import MethodError
 from haywain.past import Past
 from haywain.store.moment import moment_of
@@ -23,7 +24,7 @@ from haywain.store.moment import moment_of
 PREFIX: ContextVar[str] = ContextVar("PREFIX", default="")
 """What stands before the address of a document: `/@{moment}` while a page of the past is made."""
 
-_ADDRESS = re.compile(r"/@([^/]{1,60})(/.*)?", re.DOTALL)
+_ADDRESS = re.compile(r"/@([0-9][^/]{1,59})(/.*)?", re.DOTALL | re.ASCII)
 _FOR_EVER = "private, max-age=31536000, immutable"
 
 
@@ -51,16 +52,17 @@ def tween(handler: Callable[[Request], Response], registry: Any) -> Callable[[Re
     return at_moment
 
 
-def then(request: Request) -> Response:
-    """Lead from the form of a page, `?path=&at=`, to the page as it was; a time without a zone is in UTC."""
-    at, path = (request.GET.get(name, "").strip() for name in ("at", "path"))
+def then(context: Document, request: Request) -> Response:
+    """Lead from the form of a page, `?at=`, to the page as it was; a time without a zone is in UTC."""
+    at = request.GET.get("at", "").strip()
+    if not at:
+        return HTTPSeeOther(f"/{quote(context.path)}")
     moment_of(at)
-    return HTTPSeeOther(f"/@{quote(at, safe=':')}/{quote(path.strip('/'))}")
+    return HTTPSeeOther(f"/@{quote(at, safe=':')}/{quote(context.path)}")
 
 
 def includeme(config: Configurator) -> None:
     """Answer addresses of the past; `request.moment` is "" for those of today."""
-    config.add_route("then", "/then", request_method="GET")
-    config.add_view(then, route_name="then", permission="view")
+    config.add_view(then, context=Document, name="then", request_method="GET", permission="view")
     config.add_request_method(lambda request: "", "moment", reify=True)
     config.add_tween("haywain.web.past.tween", under=EXCVIEW)

@@ -51,6 +51,7 @@ class Head:
     """What stands on top of a document's page."""
 
     href: str
+    now_href: str
     path: str
     name: str
     title: str
@@ -94,6 +95,7 @@ def head_of(document: Document, request: Request) -> Head:
     module = document.module_id
     return Head(
         href=href_of(document.path),
+        now_href=f"/{quote(document.path)}",
         path=document.path,
         name=name_of(document),
         title=document.title if document.title != name_of(document) else "",
