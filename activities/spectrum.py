@@ -21,7 +21,7 @@ from haywain.analysis.peak import (
 )
 from haywain.analysis.picture import draw
 from haywain.analysis.signal import SignalSource, check_channel
-from haywain.analysis.wav import WavCutError, read_part
+from haywain.analysis.wav import first_part
 from haywain.analysis.welch import Grid, Spectrogram
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
@@ -172,12 +172,7 @@ def _source_of(work: Work, given: _Parameters) -> SignalSource:
     if isinstance(work.document, DataArray):
         return _source_of_array(work.document, given)
     stream = cast(DataStream, work.document)
-    part = read_part(stream.open())
-    if part.stop is not None and part.stop > stream.size and not given.accept_cut:
-        raise WavCutError(
-            f"The WAV is cut short at byte {stream.size}: its data should end at byte {part.stop};"
-            " set accept_cut to take the frames that are there"
-        )
+    part, _ = first_part(stream.open(), given.accept_cut)
     check_channel(given.channel, part.layout.dtype, part.layout.row_shape)
     return SignalSource(
         part.frames_until(stream.size),

@@ -184,12 +184,13 @@ HOLED[4321] = np.nan
         (wav(tone(1000))[:5000], {}, "cut short at byte 5000: its data should end at byte"),
         (b"RIFF", {}, "cut short at byte 4, within its header"),
         (b"x,y\n1,2\n3,4\n", {}, "This is no WAV"),
-        (b"", {}, "cut short at byte 0"),
+        (b"", {}, "This is no WAV"),
+        (wav(tone(1000))[:5000] + wav(tone(1000)), {}, "cut short at byte 5000, where another one begins"),
         (wav(tone(1000)), {"channel": 1}, "channel: there is no 1; there are 1, counted from 0"),
         (wav(tone(1000)[:1]), {}, "needs 2 samples at least; there are 1"),
         (wav(HOLED), {}, "Sample 4321 of channel 0 is nan"),
     ],
-    ids=["cut", "cut-header", "no-wav", "empty", "channel", "one", "nan"],
+    ids=["cut", "cut-header", "no-wav", "empty", "cut-then", "channel", "one", "nan"],
 )
 def test_bad_input_is_told(
     run: Run, stored: Stored, data: bytes, parameters: dict[str, Any], message: str

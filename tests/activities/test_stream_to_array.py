@@ -191,7 +191,8 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
     [
         (b"", {}, "The stream is empty"),
         (b"\0\1\2", {}, "format: nothing tells"),
-        (b"\0\1\2", {"format": "wav"}, "cut short at byte 3, within its header"),
+        (b"\0\1\2", {"format": "wav"}, "This is no WAV: at byte 0"),
+        (b"RIF", {"format": "wav"}, "cut short at byte 3, within its header"),
         (b"no wav at all", {"format": "wav"}, "This is no WAV: at byte 0"),
         (CSV + b"1,2\n", {}, f"Row 1000 .from 0., which begins at byte {len(CSV)}, has 2 fields, not 3"),
         (
@@ -203,7 +204,7 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
         (CSV, {"format": "raw", "dtype": "O"}, "dtype: 'O' has no fixed size"),
         (CSV, {"format": "raw", "dtype": "f8", "row_shape": "0"}, "row_shape: "),
     ],
-    ids=["empty", "unknown", "cut", "no-wav", "ragged", "mixed", "no-dtype", "object", "no-row"],
+    ids=["empty", "unknown", "short", "cut", "no-wav", "ragged", "mixed", "no-dtype", "object", "no-row"],
 )
 def test_bad_input_is_told(
     run: Run, stored: Stored, data: bytes, parameters: dict[str, Any], message: str
