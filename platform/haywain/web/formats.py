@@ -131,7 +131,7 @@ def _finite(array: Array) -> Array:
 def _moments(array: Array) -> Array:
     if array.dtype.kind == "m":
         return np.asarray(array.astype(np.int64))
-    texts = np.datetime_as_string(array)
+    texts = np.datetime_as_string(array.astype(array.dtype.newbyteorder("=")))  # it knows no other order
     return np.where(np.isnat(array), None, texts)  # type: ignore[call-overload,no-any-return]
 
 
@@ -183,6 +183,8 @@ def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
         )
     if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
         raise ValueError("it is neither a number nor a moment")
+    if not len(column):  # it finds no schema in an empty buffer
+        return nanoarrow.c_array([], nanoarrow.c_array(np.zeros(1, column.dtype)).schema)
     return nanoarrow.c_array(column)
 
 
