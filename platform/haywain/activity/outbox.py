@@ -142,12 +142,26 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         phase, name = gate
         if phase == "lined":
             return int(self._admit_next(name))
-        if self._is_held(name):
+        if not self.is_open(gate):
             return 0
         found = [entry for shard in self.shards for entry in islice(shard.places("held", name), AT_ONCE)]
         for entry in sorted(found)[:AT_ONCE]:
             self.settle(self._loaded(entry))
         return min(len(found), AT_ONCE)
+
+    def is_open(self, gate: Gate) -> bool:
+        """Return whether those that wait at a gate, or the first of them, need wait no more."""
+        phase, name = gate
+        if phase == "held":
+            return not self._is_held(name)
+        found = self.firsts("lined", name)
+        return bool(found) and self._is_free(name, found[0][2])
+
+    def is_stuck(self) -> bool:
+        """Return whether nothing runs or may run, now or later: all that is queued waits."""
+        if any(self.firsts(phase) for phase in ("ready", "later", "claimed")):
+            return False
+        return not any(map(self.is_open, self.gates()))
 
     def gates(self) -> set[Gate]:
         """Return all gates at which something waits."""
