@@ -27,6 +27,7 @@ _VIEWS = (
     "data",
     "slices",
     "activities",
+    "upkeep",
     "tus",
     "streamed",
     "pages",
