@@ -77,7 +77,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         record.created = clock.now_s()
         shard = self.shard(record.id)
         shard.activities[record.id] = record
-        for kind, name in _names(record):
+        for kind, name in names_of(record):
             shard.names.add((kind, name, record.id))
         if record.tag:
             shard.names.add(("holds", record.tag, record.id))
@@ -94,7 +94,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         """Forget an activity that has ended."""
         shard = self.shard(record.id)
         shard.order.remove((*record.place, record.id))
-        for kind, name in _names(record):
+        for kind, name in names_of(record):
             shard.names.remove((kind, name, record.id))
         del shard.activities[record.id]
 
@@ -251,7 +251,8 @@ def gates_of(records: Iterable[Activity]) -> set[Gate]:
     return found
 
 
-def _names(record: Activity) -> Iterator[tuple[str, str]]:
+def names_of(record: Activity) -> Iterator[tuple[str, str]]:
+    """Yield the (kind, name) by which an activity is listed."""
     yield "path", record.path
     if not record.is_systems:
         yield "login", record.login
