@@ -1,5 +1,7 @@
 """A program that may be killed, agents that send to it, and what must be there in the end."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,6 +71,13 @@ def report(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
                 print(f"\n{request.node.name}:", ", ".join(f"{k} {v}" for k, v in figures.items()))
 
     return tell
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is fsynced: for tests that commit or cut hundreds of times."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(sys.modules["ZODB.FileStorage.FileStorage"], "fsync", None)
 
 
 @pytest.fixture
