@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -14,7 +15,9 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
+from haywain import clock
 from haywain.catalog import Catalog, CatalogStore, Query
+from haywain.catalog.past import ChangeLog
 from haywain.catalog.repair import reindex, repair
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
@@ -26,12 +29,14 @@ from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
 from haywain.store.group import Group
+from haywain.store.packing import Packed, note_pack, pack_database
 from haywain.store.upload import Uploads
 from haywain.values import Tid
 
 if TYPE_CHECKING:
     from haywain.activity.job import Job
     from haywain.activity.workers import Workers
+    from haywain.past import Past
 
 T = TypeVar("T")
 
@@ -76,11 +81,16 @@ class Portal:
         self.manager = manager or TransactionManager(explicit=True)
         if self._own_manager:
             self.manager.begin()
-        self.connection: PortalConnection = site.database.connect(self.manager)
-        if self.connection.catalog is None:
-            self.connection.catalog = Catalog(site.catalog_store, self.connection)
+        self.connection: PortalConnection = self._connect()
         self.catalog_index = cast(Catalog, self.connection.catalog)
         self.connection.portal = self  # so that a document knows who acts
+
+    def _connect(self) -> PortalConnection:
+        """Return a connection with its catalog."""
+        connection = self.site.database.connect(self.manager)
+        if connection.catalog is None:
+            connection.catalog = Catalog(self.site.catalog_store, connection)
+        return connection
 
     @property
     def root(self) -> PortalRoot:
@@ -166,6 +176,20 @@ class Portal:
         if not waits and not any(transaction.getBeforeCommitHooks()):
             self.abort()
 
+    def again(self) -> "Portal":
+        """Return another session of this user, on the moment that this one shows."""
+        return self.site.open(self.user)
+
+    def at(self, when: str | datetime) -> "Past":
+        """Return the portal as it was, to be read: at a transaction (16 hexadecimal digits) or a time.
+
+        A time without a zone is in UTC.  It is a session of its own, to be closed.  Raises InvalidError for
+        what is no moment or lies in the future, GoneError for what is packed away.
+        """
+        from haywain.past import Past
+
+        return Past(self.site, when, self.user)
+
     def job(self, id: str) -> "Job":
         """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""
         return self.site.workers.job(self, id)
@@ -220,6 +244,7 @@ class Site:
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
+        self.change_log = ChangeLog(self.database)
 
     @property
     def path(self) -> FilePath:
@@ -286,6 +311,20 @@ class Site:
     def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Build the whole catalog anew while everything goes on; return the number of documents."""
         return reindex(self.catalog_store, self.database, progress)
+
+    def pack(self, days: float | None = None) -> Packed:
+        """Remove history older than so many days (`pack_days` by default), while everything goes on.
+
+        Raises DataDirectoryInUseError while a backup, a verification or another pack runs, CorruptDataError
+        if the database is damaged, TemporaryError if the disk is full; then all is as it was.
+        """
+        kept_days = self.settings.pack_days if days is None else days
+        until = clock.now_s() - kept_days * 86_400
+        self.repair()  # what the catalog misses is found in the log, which a pack shortens
+        self.transact(lambda portal: portal.root.note_pack(until))
+        packed = pack_database(self.database, until)
+        note_pack(self.path, packed)
+        return packed
 
     def close(self) -> None:
         """Close everything; closing twice is fine."""

@@ -56,7 +56,7 @@ def _reindex(sql: Connection, database: Database, tid: int, token: bytes, uids: 
     with writing(sql), _snapshot(database) as connection:
         if sql.execute(select(applied.c.txn).where(applied.c.token == token)).first():
             return False
-        found = {uid: _row(connection, uid) for uid in uids}
+        found = {uid: row_in(connection, uid) for uid in uids}
         gone = [uid for uid, row in found.items() if row is None]
         write(sql, token, [row for row in found.values() if row is not None], gone, tid)
         return True
@@ -83,7 +83,7 @@ def reindex(
     with store.engine.connect() as sql:
         for batch in _batches(database):
             with writing(sql), _snapshot(database) as connection:
-                rows = [row for uid in batch if (row := _row(connection, uid))]
+                rows = [row for uid in batch if (row := row_in(connection, uid))]
                 write_rows(sql, rows)
             uids.update(row["uid"] for row in rows)
             done += len(rows)
@@ -98,7 +98,7 @@ def _drop_strangers(sql: Connection, database: Database, kept: set[int]) -> None
     """Remove rows of documents that are gone; one made meanwhile has a row and stays."""
     with writing(sql), _snapshot(database) as connection:
         strangers = [row[0] for row in sql.execute(select(documents.c.uid)) if row[0] not in kept]
-        remove(sql, [uid for uid in strangers if _row(connection, uid) is None])
+        remove(sql, [uid for uid in strangers if row_in(connection, uid) is None])
 
 
 def _batches(database: Database) -> Iterator[list[int]]:
@@ -126,7 +126,7 @@ def _snapshot(database: Database) -> Iterator[PortalConnection]:
         connection.close()
 
 
-def _row(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
+def row_in(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
     """Return the row of a document, or None if it is gone, in no module, or damaged: then the log says so."""
     try:
         document = connection.get(p64(uid))

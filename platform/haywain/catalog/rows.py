@@ -14,6 +14,7 @@ _SELDOM = tuple(column.name for column in documents.columns if column.name not i
 
 # Statements are made once and take many rows: making one costs several times what SQLite does with it.
 _APPLY = insert(applied).prefix_with("or ignore").values(token=bindparam("token"), tid=bindparam("tid"))
+_NOTE = update(applied).where(applied.c.token == bindparam("which")).values(tid=bindparam("tid"))
 _FIND = select(documents).where(documents.c.uid.in_(bindparam("uids", expanding=True)))
 _GROW = (
     update(documents)
@@ -48,6 +49,11 @@ def write(
     sql.execute(_APPLY, {"token": token, "tid": tid})
     remove(sql, list(gone))
     write_rows(sql, rows)
+
+
+def note(sql: Connection, token: bytes | None, tid: int) -> None:
+    """Note which transaction a token was of, once that has committed."""
+    sql.execute(_NOTE, {"which": token, "tid": tid})
 
 
 def write_rows(sql: Connection, rows: list[dict[str, Any]]) -> None:

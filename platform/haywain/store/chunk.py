@@ -88,21 +88,26 @@ def checked(record: Record) -> bytes:
 class _Look(Unpickler):  # type: ignore[misc]  # zodbpickle has no types
     """Looks into a pickle, and loads no class and no object that it names."""
 
-    def find_class(self, module: str, name: str) -> type:
-        """Return what stands for any class."""
-        return type(None)
+    def find_class(self, module: str, name: str) -> tuple[str, str]:
+        """Return the name of a class in place of the class."""
+        return module, name
 
     def persistent_load(self, reference: object) -> None:
-        """Return what stands for any object."""
+        """Return nothing in place of an object."""
 
 
 def is_intact(pickle: bytes) -> bool:
-    """Return whether a pickle out of the database, if it is one of a Record, matches its checksum."""
-    if Record.__module__.encode() not in pickle[:256] or b"Record" not in pickle[:256]:
-        return True
+    """Return False for the pickle of a Record that does not match its checksum.
+
+    Whatever is not the pickle of a Record is True: it may name Records, and cannot be judged here.
+    """
     look = _Look(io.BytesIO(pickle))
     try:
-        look.load()
+        if look.load() != (Record.__module__, Record.__name__):
+            return True
+    except Exception:  # a damaged pickle raises what it likes
+        return True
+    try:
         state = look.load()
         return bool(xxh3_64_intdigest(state["data"]) == state["checksum"])
     except Exception:  # a damaged pickle raises what it likes
