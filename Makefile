@@ -1,6 +1,6 @@
 # Haywain's commands; `make` alone lists them.  None needs root; `make test` uses it where it may.
 #   PYTHON=python3.12   the interpreter for a new .venv (default: the first usable of 3.13, 3.12, 3.11)
-#   ARGS="..."          what to hand on to `haywain demo` or pytest
+#   ARGS="..."          what to hand on to `haywain demo`, pytest or the benchmark
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -26,8 +26,8 @@ test: $(TESTS) system ## Install what the tests need, then run all of them.
 
 check: format-check lint types layers guards ## Check format, lint, types, layers and the rules of the house.
 
-bench: $(SERVER) ## Measure beside others: prints ratios, writes nothing.
-	@$(BIN)/python benchmarks/array_scan.py $(ARGS)
+bench: $(SERVER) ## Measure the store beside others: prints a table of ratios.
+	@$(BIN)/python benchmarks/table.py $(ARGS)
 
 campaign: $(TESTS) system ## Run the long kill, fuzz and soak tests.
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign $(ARGS)
@@ -45,7 +45,7 @@ pins: ## Copy the versions of constraints.txt into buildout.cfg.
 	@python3 scripts/pins
 
 clean: ## Remove what these commands made, except the data in var/.
-	rm -rf $(VENV) $(BUILDOUT) bin build develop-eggs dist eggs parts artifacts .installed.cfg
+	rm -rf $(VENV) $(BUILDOUT) .venv-bench bin build develop-eggs dist eggs parts artifacts .installed.cfg
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache platform/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

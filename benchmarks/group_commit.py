@@ -1,19 +1,15 @@
 """Durable appends of 8 KB by 64 threads through the store's group commit, beside raw appends.
 
-    python benchmarks/group_commit.py [APPENDS] [ROUNDS]
-
-Raw is one file, 64 appends of the same size and then one fsync, over and over: what the disk allows.  Each
-round does both, in rotating order; the figures are ratios of the medians as speeds.
+Raw is one file, 64 appends of the same size and then one fsync, over and over: what the disk allows.
 """
 
 import os
-import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from measure import Line, in_turns, speed
 
 from haywain.app import open_site
 from haywain.portal import Portal, Site
@@ -21,6 +17,9 @@ from haywain.security import SYSTEM
 from haywain.settings import load
 
 WRITERS, SIZE = 64, 8192
+RAW, ALONE = "raw append, fsync per 64", "one transaction each"
+FLOOR = 0.6
+"""How fast we must be beside raw."""
 
 
 def grouped(site: Site, paths: list[str], appends: int) -> None:
@@ -58,36 +57,34 @@ def raw(path: Path, appends: int) -> None:
             os.fsync(file.fileno())
 
 
-def main(appends: int = 12_800, rounds: int = 5) -> None:
-    """Compare one stream and 64 streams with raw appends and with one transaction each."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        site, _ = open_site(load(data=folder / "var"))
-        paths, _ = site.transact(lambda portal: [portal.new("Data Stream").path for _ in range(WRITERS)])
-        each = appends // 20
-        runs: dict[str, tuple[Callable[[], None], int]] = {
-            "raw": (lambda: raw(folder / "raw", appends), appends),
-            "one stream": (lambda: grouped(site, paths[:1], appends), appends),
-            "64 streams": (lambda: grouped(site, paths, appends), appends),
-            "one by one": (lambda: alone(site, paths[0], each), each),
-        }
-        speeds: dict[str, list[float]] = {run: [] for run in runs}
-        for number in range(rounds + 1):
-            order = list(runs)[number % len(runs) :] + list(runs)[: number % len(runs)]
-            for run in order:
-                work, count = runs[run]
-                began = time.perf_counter()
-                work()
-                if number:
-                    speeds[run].append(count / (time.perf_counter() - began))
+def measure(folder: Path, appends: int, rounds: int) -> list[Line]:
+    """Compare one stream and 64 streams with raw appends, and with one transaction for each."""
+    site, _ = open_site(load(data=folder / "group"))
+    paths, _ = site.transact(lambda portal: [portal.new("Data Stream").path for _ in range(WRITERS)])
+    some = appends // 20
+    one, many = "8 KB by 64 writers, one stream", "8 KB by 64 writers, 64 streams"
+    lines = {one: Line(one, {RAW: FLOOR, ALONE: 10}), many: Line(many, {RAW: FLOOR, ALONE: 10})}
+    works = {
+        RAW: _timed(lambda: raw(folder / "raw", appends), appends),
+        one: _timed(lambda: grouped(site, paths[:1], appends), appends),
+        many: _timed(lambda: grouped(site, paths, appends), appends),
+        ALONE: _timed(lambda: alone(site, paths[0], some), some),
+    }
+    try:
+        times = in_turns(works, rounds, lines[one])
+    finally:
         site.close()
-    medians = {run: statistics.median(found) for run, found in speeds.items()}
-    for run in ("one stream", "64 streams"):
-        print(
-            f"{run:12} {medians[run] / medians['raw']:5.2f}x of raw append and fsync per 64, "
-            f"{medians[run] / medians['one by one']:5.1f}x of one transaction each   ({medians[run]:,.0f}/s)"
-        )
+    for name, line in lines.items():
+        line.ratios = {peer: speed(times, name, peer) for peer in (RAW, ALONE)}
+    return list(lines.values())
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def _timed(work: Callable[[], None], count: int) -> Callable[[int], float]:
+    """Return a work that tells its seconds for one append."""
+
+    def timed(number: int) -> float:
+        began = time.perf_counter()
+        work()
+        return (time.perf_counter() - began) / count
+
+    return timed

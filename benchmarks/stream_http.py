@@ -1,29 +1,30 @@
 """Read a stream over HTTP, beside nginx sending the same file by `sendfile`.
 
-    python benchmarks/stream_http.py [MIB] [ROUNDS]
-
-Both answer on loopback, one client reads with `recv_into` and throws the bytes away; the rounds alternate and
-each figure is the ratio of the medians as speeds.  nginx comes from Debian's package nginx-light.
+Both answer on loopback; one client reads with `recv_into` and throws the bytes away.  nginx comes from
+Debian's package nginx-light.
 """
 
 import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from measure import FailedError, Line, in_turns
+
 import haywain
 
+OURS, NGINX_NAME = "Haywain", "nginx sendfile"
+FLOOR = 0.6
+"""How fast we must be beside nginx."""
 PASSWORD = "measured"  # noqa: S105  # of a server that lives for a minute on loopback
-NGINX = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
+NGINX = """{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
 events {{ worker_connections 64; }}
 http {{ access_log off; sendfile on; tcp_nopush on;
 client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
@@ -52,7 +53,7 @@ def running(command: list[str], port: int, **environ: str) -> Iterator[None]:
                 if not sock.connect_ex(("127.0.0.1", port)):
                     break
             if process.poll() is not None:
-                raise SystemExit(f"{command[0]} ended at once, with {process.returncode}")
+                raise FailedError(f"{command[0]} ended at once, with {process.returncode}")
             time.sleep(0.02)
         yield
     finally:
@@ -61,7 +62,7 @@ def running(command: list[str], port: int, **environ: str) -> Iterator[None]:
 
 
 def fetch(port: int, path: str, buffer: bytearray) -> float:
-    """Read an answer to its end; return how many bytes a second came."""
+    """Read an answer to its end; return the seconds that a byte took."""
     login = b64encode(f"admin:{PASSWORD}".encode()).decode()
     head = (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\r\n"
@@ -70,10 +71,11 @@ def fetch(port: int, path: str, buffer: bytearray) -> float:
         began = time.perf_counter()
         sock.sendall(head.encode())
         got = sock.recv_into(buffer)
-        assert bytes(buffer[:12]) == b"HTTP/1.1 200", bytes(buffer[:200])
+        if not buffer.startswith(b"HTTP/1.1 200"):
+            raise FailedError(f"it answers {bytes(buffer[:40])!r}")
         while number := sock.recv_into(buffer):
             got += number
-        return got / (time.perf_counter() - began)
+        return (time.perf_counter() - began) / got
 
 
 def fill(folder: Path, mib: int) -> str:
@@ -93,38 +95,23 @@ def fill(folder: Path, mib: int) -> str:
         return str(stream.path)
 
 
-def main(mib: int = 1024, rounds: int = 7) -> None:
+def measure(folder: Path, mib: int, rounds: int) -> Line:
     """Serve both, read both, compare."""
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    buffer, ports = bytearray(4 << 20), (free_port(), free_port())
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # nginx reads as another user
-        path = fill(folder, mib)
-        (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=ports[1]))
-        ours = [
-            sys.executable,
-            "-m",
-            "haywain",
-            "serve",
-            "--data",
-            str(folder / "var"),
-            "--port",
-            str(ports[0]),
-        ]
-        theirs = [nginx, "-p", name, "-c", str(folder / "nginx.conf")]
-        with running(ours, ports[0]), running(theirs, ports[1]):
-            urls = {"haywain": (ports[0], f"/{path}/data"), "nginx": (ports[1], "/stream")}
-            found: dict[str, list[float]] = {name: [] for name in urls}
-            for number in range(rounds + 1):
-                for name, (port, url) in list(urls.items())[:: 1 if number % 2 else -1]:
-                    speed = fetch(port, url, buffer)
-                    if number:
-                        found[name].append(speed)
-    medians = {name: statistics.median(speeds) for name, speeds in found.items()}
-    print(f"stream over HTTP   {medians['haywain'] / medians['nginx']:5.2f}x of nginx sendfile", end="")
-    print(f"   ({medians['haywain'] / (1 << 30):.2f} GiB/s)")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    line = Line("a stream over HTTP", {NGINX_NAME: FLOOR})
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        line.notes.append("a stream over HTTP: left out, since there is no nginx")
+        return line
+    user = "user root root;" if os.geteuid() == 0 else ""  # else it would read as another one
+    path, ports = fill(folder, mib), (free_port(), free_port())
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=ports[1], user=user))
+    serve = ["-m", "haywain", "serve", "--data", str(folder / "var"), "--port", str(ports[0])]
+    ours, theirs = [sys.executable, *serve], [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    buffer = bytearray(4 << 20)
+    with running(ours, ports[0]), running(theirs, ports[1]):
+        works = {
+            OURS: lambda number: fetch(ports[0], f"/{path}/data", buffer),
+            NGINX_NAME: lambda number: fetch(ports[1], "/stream", buffer),
+        }
+        line.compare(in_turns(works, rounds, line), OURS)
+    return line
