@@ -25,6 +25,7 @@ from ZODB.FileStorage import FileStorage
 
 from haywain.errors import DataDirectoryError, TemporaryError
 from haywain.store.fsync import fsync_path, write_durably
+from haywain.store.workspace import is_workspace, sweep
 
 _EMPTY = b"FS30"
 _log = logging.getLogger(__name__)
@@ -50,8 +51,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
                 if getattr(self, name, None):
                     getattr(self, name).close()
             raise
-        for left in Path(self.fshelper.temp_dir).iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _clean(Path(self.fshelper.temp_dir))
 
     def tpc_vote(self, transaction: Any) -> Any:  # Any: ZODB's transaction record and resolved oids
         """Sync the blobs of this transaction, then write its records; an OSError aborts it."""
@@ -120,6 +120,16 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         """Remove what nothing refers to since `t`, in seconds since 1970 UTC."""
         super().pack(t, references, gc)
         fsync_path(os.path.dirname(self._file_name))
+
+
+def _clean(temporary: Path) -> None:
+    """Remove what killed processes left; clients of a ZEO server on this storage may be at work there."""
+    sweep(temporary)
+    for left in temporary.iterdir():
+        if left.is_dir() and not is_workspace(left):
+            shutil.rmtree(left)
+        elif not left.is_dir():
+            left.unlink()
 
 
 def _create(data_fs: Path, blobs: Path) -> None:
