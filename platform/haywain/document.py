@@ -285,6 +285,9 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
     __name__ = ""
     __parent__ = None
 
+    key: str = ""
+    """By which what is derived from this database, such as a catalog, is known to be its own."""
+
     def __init__(self) -> None:
         """Begin without modules."""
         self.modules = OOBTree()

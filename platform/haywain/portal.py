@@ -1,5 +1,6 @@
 """Site: one process's handle on a data directory.  Portal: one user's session with the objects in it."""
 
+import logging
 import random
 import threading
 import time
@@ -10,12 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transaction import TransactionManager
-from transaction.interfaces import TransientError
+from transaction.interfaces import NoTransaction, TransientError
 from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
 from haywain.catalog import Catalog, CatalogStore, Query
-from haywain.catalog.repair import reindex, repair
+from haywain.catalog.follower import Follower
+from haywain.catalog.repair import behind_s, reindex, repair
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from haywain.activity.workers import Workers
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+LONG_AGO_S = 86_400
+"""So long a catalog may not have followed its database: a pack may take what it would have learned from."""
 
 TRIES = 12
 """How often a transaction is tried before the sender is asked to come again."""
@@ -149,8 +155,13 @@ class Portal:
 
     def commit(self) -> Tid:
         """Keep what was done, durably, and begin anew; return the transaction's id."""
-        self.manager.commit()
+        tid = self.finish()
         self.manager.begin()
+        return tid
+
+    def finish(self) -> Tid:
+        """Keep what was done, durably; return the transaction's id.  All that can follow is `close`."""
+        self.manager.commit()
         return Tid(self.connection.last_tid.hex())
 
     def abort(self) -> None:
@@ -173,7 +184,8 @@ class Portal:
         """Forget what is not committed and give the connection back."""
         self.connection.portal = None
         if self._own_manager:
-            self.manager.abort()
+            with suppress(NoTransaction):  # after `finish`
+                self.manager.abort()
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -218,6 +230,18 @@ class Site:
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
+        if not self.is_sole:
+            self.catalog_store.catch_up = Follower(self.catalog_store, self.database).catch_up
+
+    @property
+    def is_sole(self) -> bool:
+        """Whether no other process can have the database open."""
+        return not self.settings.database.startswith("zeo:")
+
+    def has_watched(self, seconds: float) -> bool:
+        """Return whether this process has been in touch with the database for so long without a break."""
+        since: float = getattr(self.storage, "connected_at", time.monotonic())
+        return self.is_sole or 0 < since < time.monotonic() - seconds
 
     @property
     def path(self) -> FilePath:
@@ -241,7 +265,7 @@ class Site:
                 try:
                     with self.open(user) as portal:
                         result = work(portal)
-                        return result, portal.commit()
+                        return result, portal.finish()
                 except (ConflictError, TransientError) as error:
                     conflict = error
         raise TemporaryError(
@@ -263,10 +287,13 @@ class Site:
             self.transact(work)
 
     def repair(self) -> int:
-        """Make good what the catalog missed; rebuild it where it is new."""
-        if self.catalog_store.is_new:
+        """Make good what the catalog missed; rebuild it where it is new, or did not follow for long."""
+        if self.catalog_store.is_new or (not self.is_sole and behind_s(self.catalog_store) > LONG_AGO_S):
             return reindex(self.catalog_store, self.database)
-        return repair(self.catalog_store, self.database)
+        fixed = repair(self.catalog_store, self.database)
+        if fixed and self.is_sole:
+            _log.warning("the catalog missed %d transactions; they are indexed now", fixed)
+        return fixed
 
     def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Build the whole catalog anew while everything goes on; return the number of documents."""

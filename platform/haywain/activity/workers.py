@@ -20,7 +20,7 @@ from haywain.activity.record import ENDED, Activity
 from haywain.activity.runner import Run, process_name
 from haywain.activity.sweeper import sweep
 from haywain.activity.watchdog import Watchdog, memory_bytes
-from haywain.errors import HaywainError, InvalidError
+from haywain.errors import DatabaseServerError, HaywainError, InvalidError
 
 if TYPE_CHECKING:
     from haywain.document import Document
@@ -138,6 +138,9 @@ class Workers:
             rung = self.bell.rung
             try:
                 idle_s = self.run_next()
+            except DatabaseServerError as error:
+                _log.warning("a worker waits: %s", error)
+                idle_s = SWEEP_S
             except Exception:  # the disk is full, conflicts without end: the next try may succeed
                 _log.exception("a worker failed; it goes on in %g s", SWEEP_S)
                 idle_s = SWEEP_S

@@ -101,6 +101,7 @@ class Catalog:
     # -- searching
     def search(self, query: Query) -> tuple[list[int], str]:
         """Return the uids of one page of hits, and the cursor of the next ("" if this is the last)."""
+        self._store.catch_up()
         with self._store.engine.connect() as sql:
             source, condition = self._source(sql, query)
             order = query.order(source)
@@ -118,12 +119,14 @@ class Catalog:
 
     def count(self, query: Query) -> int:
         """Return how many documents match, whatever the limit."""
+        self._store.catch_up()
         with self._store.engine.connect() as sql:
             source, condition = self._source(sql, query)
             return sql.execute(select(func.count()).select_from(source).where(condition)).scalar_one()
 
     def sums(self, column: str, query: Query) -> dict[str, tuple[int, int]]:
         """Return for each value of a keyword column how many documents match and their bytes."""
+        self._store.catch_up()
         with self._store.engine.connect() as sql:
             source, condition = self._source(sql, query)
             statement = select(source.c[column], func.count(), func.sum(source.c.size)).where(condition)
