@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from transaction.interfaces import TransientError
+
 from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
@@ -134,7 +136,7 @@ class Housekeeping(threading.Thread):
                 self._site.keep_uses()
                 finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
-            except DatabaseServerError as error:
+            except (DatabaseServerError, TransientError) as error:  # it went while the catalog followed
                 _log.warning("housekeeping waits: %s", error)
             except Exception:  # whatever it is, the next round may succeed
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)

@@ -160,6 +160,10 @@ class Program:
     def start(self, port: int = 0) -> Self:
         """Start it and wait until it serves."""
         self.launch(port)
+        return self.start_launched()
+
+    def start_launched(self) -> Self:
+        """Wait until what was launched serves."""
         assert self.process is not None and self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], START_S)
         self.line = self.process.stdout.readline().decode() if ready else ""

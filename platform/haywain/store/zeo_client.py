@@ -6,6 +6,7 @@ What ZEO's own client does not do, each read in ZEO 6.2 and tried:
   what makes callers try again, and then the bytes would be there twice.  Here each transaction carries a mark
   in its header, by which the server's log tells what became of it; where that cannot be learned in time, the
   error is one that nobody tries again by himself.
+- When the connection is lost, calls that are under way fail.  Here those that only read are sent again.
 - When the server is gone, each call waits for it by itself.  Here all wait until `wait_s` after the loss, and
   from then on they are refused at once.
 - Files of blobs whose transaction does not come to its end stay for ever.
@@ -41,6 +42,9 @@ START_WAIT_S = 10.0
 
 POLL_S = 0.1
 """Between two tries to connect; ZEO adds up to one second at random."""
+
+_REPEATABLE = frozenset({"ping", "new_oids", "sendBlob", "loadSerial", "getTid", "history", "iterator_start"})
+"""Calls that may be sent again after the connection was lost; `loadBefore` too, which goes its own way."""
 
 RECORD_CACHE_BYTES = 64 * MIB
 """Of records, on the disk of this process."""
@@ -120,18 +124,27 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
                     raise DatabaseServerError("The database server does not answer; try again") from error
 
     def _reach(self, call: Callable[..., Any], method: str, *args: Any, timeout: float | None = None) -> Any:
-        """Call a method of the server; raises ClientDisconnected if the connection is lost meanwhile."""
-        if timeout is None:
+        """Call a method of the server; raises ClientDisconnected if that is lost in a transaction."""
+        if timeout is not None:
+            return call(method, *args, timeout=timeout)
+        return self._insist(partial(call, method, *args), method in _REPEATABLE)
+
+    def _insist(self, call: Callable[[], Any], is_repeatable: bool = True) -> Any:
+        """Call the server once it is there, and if it may be, again when the connection is lost meanwhile."""
+        while True:
             self._await_server(self._lost_at + self._wait_s)
-        return call(method, *args, timeout=timeout)
+            try:
+                return call()
+            except ClientDisconnected:
+                if not is_repeatable:
+                    raise
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:  # Any: as ZODB has it
         """Return the state of an object before a transaction."""
         known = self._cache.loadBefore(oid, tid)
         if known:
             return known
-        self._await_server(self._lost_at + self._wait_s)
-        return self._server.load_before(oid, tid)
+        return self._insist(partial(self._server.load_before, oid, tid))
 
     # -- commits
     def tpc_begin(self, txn: Any, tid: Any = None, status: str = " ") -> None:  # Any: as ZODB has it
