@@ -19,9 +19,10 @@ from pydantic import (
 from ZODB.utils import u64
 
 from haywain import clock
-from haywain.errors import DuplicateError, InvalidError
+from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.ids import check_id, new_id
-from haywain.values import Path, Reference
+from haywain.store.moment import tid_at
+from haywain.values import Path, Reference, Tid
 
 if TYPE_CHECKING:
     from haywain.activity.activation import Activation
@@ -192,9 +193,14 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         return activation
 
     def reindex(self) -> None:
-        """Have the catalog's row of this document made anew when the transaction commits."""
+        """Have the catalog's row of this document made anew when the transaction commits.
+
+        Raises NotFoundError if it was deleted: what is written to it would be lost.
+        """
         catalog = getattr(self._p_jar, "catalog", None)
         if catalog is not None:
+            if self.__parent__ is None or self.__parent__.documents.get(self.id) is not self:
+                raise NotFoundError(f"{self.path} was deleted")
             catalog.changed(self)
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON
@@ -284,6 +290,8 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
 
     __name__ = ""
     __parent__ = None
+    packed_until = Tid("")
+    """What was before this transaction may be packed away."""
 
     key: str = ""
     """By which what is derived from this database, such as a catalog, is known to be its own."""
@@ -308,6 +316,12 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
             module = self.modules[id] = Module(id)
             module.__parent__ = self
         return self[id]
+
+    def note_pack(self, until_s: float) -> None:
+        """Note, before it is done, that what was before a time may be packed away."""
+        until = tid_at(until_s)
+        if until > self.packed_until:
+            self.packed_until = until
 
     def find(self, kind: str, key: str) -> Document | None:
         """Return the document that holds a unique key."""

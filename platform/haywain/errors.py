@@ -91,6 +91,12 @@ class OffsetError(HaywainError):
         self.expected, self.actual = expected, actual
 
 
+class GoneError(HaywainError):
+    """It was there, and no more: packed away, or expired."""
+
+    status, exit_code, title = 410, 1, "Gone"
+
+
 class PreconditionError(HaywainError):
     """A header demands what does not hold."""
 
@@ -135,6 +141,12 @@ class ThrottledError(HaywainError):
         """Say why and for how many seconds."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class UnreachableError(HaywainError):
+    """No portal answers at the address."""
+
+    status, exit_code, title = 502, 69, "Unreachable"
 
 
 class TemporaryError(HaywainError):

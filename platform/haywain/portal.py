@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -15,9 +16,11 @@ from transaction.interfaces import NoTransaction, TransientError
 from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
+from haywain import clock
 from haywain.catalog import Catalog, CatalogStore, Query
 from haywain.catalog.follower import Follower
-from haywain.catalog.repair import behind_s, reindex, repair
+from haywain.catalog.past import ChangeLog
+from haywain.catalog.repair import reindex, repair, watermark_tid
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
@@ -27,18 +30,18 @@ from haywain.security.uses import KEEP_EVERY_S, TokenUses
 from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
+from haywain.store.group import Group
+from haywain.store.packing import Packed, note_pack, pack_database
 from haywain.store.upload import Uploads
 from haywain.values import Tid
 
 if TYPE_CHECKING:
     from haywain.activity.job import Job
     from haywain.activity.workers import Workers
+    from haywain.past import Past
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-LONG_AGO_S = 86_400
-"""So long a catalog may not have followed its database: a pack may take what it would have learned from."""
 
 TRIES = 12
 """How often a transaction is tried before the sender is asked to come again."""
@@ -81,11 +84,16 @@ class Portal:
         self.manager = manager or TransactionManager(explicit=True)
         if self._own_manager:
             self.manager.begin()
-        self.connection: PortalConnection = site.database.connect(self.manager)
-        if self.connection.catalog is None:
-            self.connection.catalog = Catalog(site.catalog_store, self.connection)
+        self.connection: PortalConnection = self._connect()
         self.catalog_index = cast(Catalog, self.connection.catalog)
         self.connection.portal = self  # so that a document knows who acts
+
+    def _connect(self) -> PortalConnection:
+        """Return a connection with its catalog."""
+        connection = self.site.database.connect(self.manager)
+        if connection.catalog is None:
+            connection.catalog = Catalog(self.site.catalog_store, connection)
+        return connection
 
     @property
     def root(self) -> PortalRoot:
@@ -176,6 +184,20 @@ class Portal:
         if not waits and not any(transaction.getBeforeCommitHooks()):
             self.abort()
 
+    def again(self) -> "Portal":
+        """Return another session of this user, on the moment that this one shows."""
+        return self.site.open(self.user)
+
+    def at(self, when: str | datetime) -> "Past":
+        """Return the portal as it was, to be read: at a transaction (16 hexadecimal digits) or a time.
+
+        A time without a zone is in UTC.  It is a session of its own, to be closed.  Raises InvalidError for
+        what is no moment or lies in the future, GoneError for what is packed away.
+        """
+        from haywain.past import Past
+
+        return Past(self.site, when, self.user)
+
     def job(self, id: str) -> "Job":
         """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""
         return self.site.workers.job(self, id)
@@ -208,6 +230,7 @@ class Site:
         self.directory = DataDirectory(settings.data)
         self.is_new = self.directory.open()
         self.locks = NamedLocks()
+        self.group: Group[Portal] = Group(self.transact)
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
@@ -232,6 +255,7 @@ class Site:
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
         if not self.is_sole:
             self.catalog_store.catch_up = Follower(self.catalog_store, self.database).catch_up
+        self.change_log = ChangeLog(self.database)
 
     @property
     def is_sole(self) -> bool:
@@ -272,6 +296,19 @@ class Site:
             f"Too many changes at once, {TRIES} tries met conflicts; try again"
         ) from conflict
 
+    def together(self, work: Callable[[Portal], T], user: User, lock: str, size_bytes: int) -> tuple[T, Tid]:
+        """Do as `transact` does, in one transaction with what others store at this moment.
+
+        Many small appends are limited by the disk's fsync, which then serves all.  Raises TemporaryError too
+        if too much waits.
+        """
+
+        def as_user(portal: Portal) -> T:
+            portal.user = user
+            return work(portal)
+
+        return self.group.run(as_user, self.locks.named(lock), size_bytes)
+
     def keep_uses(self) -> None:
         """Keep in the Tokens when they were last used; apart from requests, so that none meets a conflict."""
         used = self.token_uses.take()
@@ -288,16 +325,35 @@ class Site:
 
     def repair(self) -> int:
         """Make good what the catalog missed; rebuild it where it is new, or did not follow for long."""
-        if self.catalog_store.is_new or (not self.is_sole and behind_s(self.catalog_store) > LONG_AGO_S):
+        if self.catalog_store.is_new or (not self.is_sole and self._misses_what_is_packed()):
             return reindex(self.catalog_store, self.database)
         fixed = repair(self.catalog_store, self.database)
         if fixed and self.is_sole:
             _log.warning("the catalog missed %d transactions; they are indexed now", fixed)
         return fixed
 
+    def _misses_what_is_packed(self) -> bool:
+        """Whether a pack may have taken, out of the log, what the catalog has not yet learned from it."""
+        with self.open() as portal:
+            return watermark_tid(self.catalog_store) < portal.root.packed_until
+
     def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Build the whole catalog anew while everything goes on; return the number of documents."""
         return reindex(self.catalog_store, self.database, progress)
+
+    def pack(self, days: float | None = None) -> Packed:
+        """Remove history older than so many days (`pack_days` by default), while everything goes on.
+
+        Raises DataDirectoryInUseError while a backup, a verification or another pack runs, CorruptDataError
+        if the database is damaged, TemporaryError if the disk is full; then all is as it was.
+        """
+        kept_days = self.settings.pack_days if days is None else days
+        until = clock.now_s() - kept_days * 86_400
+        self.repair()  # what the catalog misses is found in the log, which a pack shortens
+        self.transact(lambda portal: portal.root.note_pack(until))
+        packed = pack_database(self.database, until)
+        note_pack(self.path, packed)
+        return packed
 
     def close(self) -> None:
         """Close everything; closing twice is fine."""

@@ -79,7 +79,8 @@ def test_any_flipped_bit_in_a_record_is_said_with_its_offset(tmp_path: Path) -> 
     with database.transaction() as connection:
         stream = connection.root()["stream"] = Stream()
         stream.append(b"before")
-        stream.append(b"PAYLOAD")
+    with database.transaction() as connection:
+        connection.root()["stream"].append(b"PAYLOAD")
     with database.transaction() as connection:
         records = connection.root()["stream"].generations[0].records
         oid = records[6]._p_oid

@@ -1,14 +1,16 @@
-"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, archives that are over.
+"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, circles, old archives.
 
 Each part reads first, and writes only where there is something: a portal at rest writes nothing.
 """
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from haywain import clock
+from haywain.activity.deadlock import fail_deadlocked
 from haywain.activity.outbox import AT_ONCE, Outbox
-from haywain.activity.runner import bury
+from haywain.activity.runner import bury, leave
 from haywain.activity.watchdog import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from haywain.portal import Portal
 
 MISSED_BEATS = 3
+CIRCLES_S, CIRCLES_SHARE = 0.05, 0.02
+"""A look for circles that takes longer than this, where ten thousands wait, takes this share of the time."""
 _DAY_S = 86_400
 
 
@@ -27,6 +31,12 @@ def sweep(workers: "Workers") -> None:
     site.transact(lambda portal: take_back(portal, workers.process, running, site.is_sole, judges))
     while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
         pass
+    began = time.monotonic()
+    if began >= workers.circles_next:
+        while site.transact(fail_deadlocked)[0]:
+            pass
+        took_s = time.monotonic() - began
+        workers.circles_next = began + took_s / CIRCLES_SHARE if took_s > CIRCLES_S else 0.0
 
 
 def take_back(
@@ -45,9 +55,9 @@ def take_back(
         assert record is not None
         if record.process == process:
             if id not in running and record.started < now - HEARTBEAT_S:
-                outbox.settle(record)
+                leave(outbox, record, lambda outbox, record: outbox.settle(record))
         elif is_sole or (judges and max(record.started, outbox.beats.get(record.process, 0.0)) < late):
-            bury(outbox, record)
+            leave(outbox, record, bury)
 
 
 def _open_gates(portal: "Portal") -> bool:

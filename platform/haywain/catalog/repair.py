@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
-from ZODB.TimeStamp import TimeStamp
 from ZODB.utils import p64, u64
 
-from haywain import clock
 from haywain.catalog.index import HEADER
-from haywain.catalog.rows import write, write_row, writing
+from haywain.catalog.rows import remove, write, write_rows, writing
 from haywain.catalog.schema import applied, documents, row_of, watermark
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document, PortalRoot
 from haywain.store.database import Database, PortalConnection
+from haywain.values import Tid
 
 BATCH = 200
 _log = logging.getLogger(__name__)
@@ -39,11 +38,10 @@ def repair(store: CatalogStore, database: Database) -> int:
     return fixed
 
 
-def behind_s(store: CatalogStore) -> float:
-    """Return how many seconds ago the last transaction was that the catalog has seen."""
+def watermark_tid(store: CatalogStore) -> Tid:
+    """Return the last transaction up to which the catalog misses nothing."""
     with store.engine.connect() as sql:
-        tid = sql.execute(select(func.max(watermark.c.tid))).scalar() or 0
-    return clock.now_s() - float(TimeStamp(p64(tid)).timeTime()) if tid else 0.0
+        return Tid(f"{sql.execute(select(func.max(watermark.c.tid))).scalar() or 0:016x}")
 
 
 Announced = tuple[int, bytes, list[int]]
@@ -80,7 +78,7 @@ def _reindex(sql: Connection, database: Database, missing: list[Announced]) -> i
         return 0
     with writing(sql), _snapshot(database) as connection:
         missing = _unknown(sql, missing)
-        found = {uid: _row(connection, uid) for _, _, uids in missing for uid in uids}
+        found = {uid: row_in(connection, uid) for _, _, uids in missing for uid in uids}
         gone = [uid for uid, row in found.items() if row is None]
         rows = [row for row in found.values() if row is not None]
         for number, (tid, token, _) in enumerate(missing):
@@ -111,9 +109,8 @@ def reindex(
     with store.engine.connect() as sql:
         for batch in _batches(database):
             with writing(sql), _snapshot(database) as connection:
-                rows = [row for uid in batch if (row := _row(connection, uid))]
-                for row in rows:
-                    write_row(sql, row)
+                rows = [row for uid in batch if (row := row_in(connection, uid))]
+                write_rows(sql, rows)
             uids.update(row["uid"] for row in rows)
             done += len(rows)
             progress(done)
@@ -127,10 +124,7 @@ def _drop_strangers(sql: Connection, database: Database, kept: set[int]) -> None
     """Remove rows of documents that are gone; one made meanwhile has a row and stays."""
     with writing(sql), _snapshot(database) as connection:
         strangers = [row[0] for row in sql.execute(select(documents.c.uid)) if row[0] not in kept]
-        for uid in strangers:
-            if _row(connection, uid) is None:
-                sql.execute(delete(documents).where(documents.c.uid == uid))
-                sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
+        remove(sql, [uid for uid in strangers if row_in(connection, uid) is None])
 
 
 def _batches(database: Database) -> Iterator[list[int]]:
@@ -158,7 +152,7 @@ def _snapshot(database: Database) -> Iterator[PortalConnection]:
         connection.close()
 
 
-def _row(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
+def row_in(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
     """Return the row of a document, or None if it is gone, in no module, or damaged: then the log says so."""
     try:
         document = connection.get(p64(uid))

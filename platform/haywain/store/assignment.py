@@ -29,6 +29,9 @@ SMALL_SIZE = MIB
 
 def assign(array: Array, index: Index, value: Any) -> None:  # Any: what NumPy takes
     """Assign as `ndarray[index] = value` does; raises IndexError, ValueError and TypeError as NumPy."""
+    if not array.row_bytes:  # there is nothing to change, but perhaps to refuse
+        np.empty(array.shape, array.dtype)[index] = value
+        return
     selection = select(index, array.shape)
     data = _as_data(array, selection, value)
     if selection.along < 0 or not (selection.is_slice or isinstance(selection.rows, int)):

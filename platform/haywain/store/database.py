@@ -14,6 +14,7 @@ from persistent import Persistent
 from transaction import TransactionManager
 from zc.lockfile import LockError, LockFile
 from ZODB import DB
+from ZODB.broken import find_global
 from ZODB.Connection import Connection
 from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSError
@@ -134,25 +135,35 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
             pool_size=pool_size,
             cache_size=CACHE_OBJECTS,
             cache_size_bytes=CACHE_BYTES,
+            historical_pool_size=pool_size,
+            historical_cache_size=CACHE_OBJECTS,
+            historical_cache_size_bytes=CACHE_BYTES,
             large_record_size=8 * MIB,
         )
 
-    def connect(self, manager: TransactionManager | None = None) -> PortalConnection:
+    def connect(self, manager: TransactionManager | None = None, at: bytes | None = None) -> PortalConnection:
         """Return a connection with an explicit transaction manager, a new one if none is given.
+
+        `at` is a transaction id: the database as it was then, to be read.
 
         Explicit, since with an implicit one and no `begin()` a savepoint misses what it should see.
         """
-        connection = self.open(manager or TransactionManager(explicit=True))
+        connection = self.open(manager or TransactionManager(explicit=True), at=at)
         assert isinstance(connection, PortalConnection)
         return connection
 
     def classFactory(self, connection: Any, modulename: str, globalname: str) -> Any:
         """Return a class named in a record, if it may be loaded from the database."""
-        if is_allowed(modulename, globalname) or modulename in self._modules:
-            found = super().classFactory(connection, modulename, globalname)
-            if is_class_of(modulename, globalname, found):
-                return found
-        raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
+        return find_class(modulename, globalname, self._modules)
+
+
+def find_class(modulename: str, globalname: str, modules: frozenset[str] = frozenset()) -> Any:
+    """Return a class by its name, if it may be loaded from the database; else raise CorruptDataError."""
+    if is_allowed(modulename, globalname) or modulename in modules:
+        found = find_global(modulename, globalname)
+        if is_class_of(modulename, globalname, found):
+            return found
+    raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
 
 
 def tid_of(obj: Persistent) -> Tid:

@@ -44,9 +44,14 @@ def sweep(parent: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def is_workspace(path: Path) -> bool:
-    """Return whether a path is, by its name, such a directory."""
-    return path.name.startswith(_PREFIX)
+def clean(parent: Path) -> None:
+    """Remove everything but the directories of processes that live."""
+    sweep(parent)
+    for path in parent.iterdir():
+        if not path.is_dir():
+            path.unlink()
+        elif not path.name.startswith(_PREFIX):
+            shutil.rmtree(path)
 
 
 def _locked(path: Path, mode: str) -> IO[str] | None:

@@ -29,7 +29,7 @@ def get(context: Document, request: Request) -> Response:
 
     The bytes are those of one snapshot, even when others append or replace meanwhile.
     """
-    portal = request.site.open(request.user)
+    portal = request.portal.again()
     try:
         return _answer(portal, context.path, request)
     except BaseException:

@@ -153,6 +153,7 @@ def _finite(array: Array) -> Array:
 
 
 def _moments(array: Array) -> Array:
+    array = array.astype(array.dtype.newbyteorder("="))  # NumPy knows no other order here
     texts = array.astype(np.int64) if array.dtype.kind == "m" else np.datetime_as_string(array)
     return np.where(np.isnat(array), None, texts)  # type: ignore[call-overload,no-any-return]
 
@@ -209,6 +210,8 @@ def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
         )
     if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
         raise ValueError("it is neither a number nor a moment")
+    if not len(column):  # it finds no schema in an empty buffer
+        return nanoarrow.c_array([], nanoarrow.c_array(np.zeros(1, column.dtype)).schema)
     return nanoarrow.c_array(column)
 
 

@@ -138,7 +138,8 @@ def show(context: Document, request: Request) -> Response:
 
 def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
     """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
-    array = np.asarray(document[items if ... in items else (*items, ...)])  # a single item keeps its dtype
+    whole = items if ... in items else (*items, ...)  # a scalar of NumPy would forget dtype and byte order
+    array = np.asarray(document[whole])
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:
