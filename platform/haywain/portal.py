@@ -353,6 +353,8 @@ class Site:
         self.transact(lambda portal: portal.root.note_pack(until))
         packed = pack_database(self.database, until)
         note_pack(self.path, packed)
+        if not self.is_sole:
+            self.transact(lambda portal: portal.root.note_packed(packed.finished))
         return packed
 
     def close(self) -> None:

@@ -19,10 +19,11 @@ from transaction import TransactionManager
 from transaction.interfaces import NoTransaction, TransientError
 from ZEO.Exceptions import ClientDisconnected
 
-from haywain.errors import CorruptDataError, DatabaseServerError, InDoubtError
+from haywain.errors import CorruptDataError, DatabaseServerError, DataDirectoryInUseError, InDoubtError
 from haywain.store import extents, zeo_client
 from haywain.store.array import Array
 from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.pack_lock import reading
 from haywain.store.stream import Stream
 from haywain.values import MIB
 
@@ -230,6 +231,12 @@ def test_what_a_killed_client_left_in_its_cache_is_removed(clients: Clients) -> 
     assert not list((cache / "tmp").iterdir())
 
 
+# -- what the server refuses
+def test_a_pack_beside_a_backup_is_refused(clients: Clients) -> None:
+    with reading(clients.server.data), pytest.raises(DataDirectoryInUseError, match="under way"):
+        clients.database().pack()
+
+
 # -- a server that goes
 def test_reads_and_writes_go_on_after_a_restart(mortals: Clients) -> None:
     connection, manager = mortals.begin()
@@ -280,13 +287,13 @@ def test_a_connection_that_cannot_be_opened_goes_back_to_its_pool(mortals: Clien
 
 
 # -- commits in doubt
-DIE = """
+PATCHED = """
     import os, sys
     from haywain import cli
     from haywain.store.durable import DurableFileStorage
-    finish = DurableFileStorage._finish_finish
+    finish, vote = DurableFileStorage._finish_finish, DurableFileStorage.tpc_vote
 
-    def die(storage, tid):
+    def finish_and_die(storage, tid):
         if sys.argv[1] == "after":
             finish(storage, tid)
         if os.path.exists(sys.argv[2]):
@@ -294,17 +301,28 @@ DIE = """
         if sys.argv[1] != "after":
             finish(storage, tid)
 
-    DurableFileStorage._finish_finish = die
+    def fail(storage, transaction):
+        if os.path.exists(sys.argv[2]):
+            raise OSError(28, "No space left on device")
+        return vote(storage, transaction)
+
+    if sys.argv[1] == "full":
+        DurableFileStorage.tpc_vote = fail
+    else:
+        DurableFileStorage._finish_finish = finish_and_die
     cli.main(["zeo", *sys.argv[3:]])
 """
 
 
 @pytest.fixture(params=["before", "after"])
 def deadly(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Iterator[tuple[str, Clients]]:
-    """A server that dies within a commit, before or after that is durable, once `tmp_path/now` is there."""
-    command = [sys.executable, "-c", textwrap.dedent(DIE), request.param, f"{tmp_path}/now"]
+    """A server that fails once `tmp_path/now` is there: it dies before or after a commit is durable."""
+    command = [sys.executable, "-c", textwrap.dedent(PATCHED), request.param, f"{tmp_path}/now"]
     command += ["--data", f"{tmp_path}/var", "--port", str(free_port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with (
+        open(tmp_path / "stderr", "wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         assert process.stdout is not None and process.stdout.readline().startswith(b"haywain: zeo at ")
         server = DatabaseProgram(tmp_path / "var")
         server.url = f"zeo://127.0.0.1:{free_port}"
@@ -313,6 +331,22 @@ def deadly(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> It
         process.kill()
     server.kill()
     made.close()
+
+
+@pytest.mark.parametrize("deadly", ["full"], indirect=True)
+def test_a_full_disk_of_the_server_is_an_error_of_the_system(deadly: tuple[str, Clients]) -> None:
+    _, clients = deadly
+    connection, manager = clients.begin()
+    sealed(connection, b"x" * 100)
+    (clients.path / "now").touch()
+    with pytest.raises(OSError, match="No space left"):
+        manager.commit()
+    again(manager)
+    (clients.path / "now").unlink()
+    stream = sealed(connection, b"y" * 100)
+    manager.commit()
+    manager.begin()
+    assert stream.read() == b"y" * 100 and len(clients.storage.blobs()) == 1
 
 
 def commit_in_doubt(clients: Clients, manager: TransactionManager, then: Callable[[], object]) -> None:

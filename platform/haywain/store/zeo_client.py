@@ -14,6 +14,7 @@ What ZEO's own client does not do, each read in ZEO 6.2 and tried:
 - It asks the DNS for the server's name whenever it connects, in the thread that everything goes through.
 """
 
+import builtins
 import logging
 import os
 import shutil
@@ -25,11 +26,12 @@ from typing import Any
 
 from ZEO.asyncio.client import ClientThread
 from ZEO.ClientStorage import ClientStorage
-from ZEO.Exceptions import ClientDisconnected
+from ZEO.Exceptions import ClientDisconnected, ServerException
 from ZODB.blob import rename_or_copy_blob
 from ZODB.utils import p64, u64
 
-from haywain.errors import DatabaseServerError, InDoubtError
+from haywain import errors
+from haywain.errors import DatabaseServerError, HaywainError, InDoubtError
 from haywain.store.workspace import Workspace
 from haywain.store.zeo_address import Place, uri_of
 from haywain.values import MIB
@@ -138,6 +140,8 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             except ClientDisconnected:
                 if not is_repeatable:
                     raise
+            except ServerException as error:
+                raise _as_raised(error) from error
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:  # Any: as ZODB has it
         """Return the state of an object before a transaction."""
@@ -233,6 +237,16 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Begin to take a blob from the server, whether or not an earlier try was cut."""
         Path(f"{self.fshelper.getBlobFilename(oid, serial)}.dl").unlink(missing_ok=True)
         super().receiveBlobStart(oid, serial)
+
+
+def _as_raised(error: ServerException) -> Exception:
+    """Return what the server raised, where that is an error of the system or of ours; ZEO names it only."""
+    name, arguments = error.args
+    module, _, kind = name.rpartition(".")
+    found: Any = getattr({"builtins": builtins, "haywain.errors": errors}.get(module), kind, None)
+    is_known = isinstance(found, type) and issubclass(found, OSError | HaywainError)
+    raised: Exception = found(*arguments) if is_known and isinstance(arguments, tuple) else error
+    return raised
 
 
 def _remove(paths: list[str]) -> None:
