@@ -87,6 +87,8 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
                 f"The database server {self._uri} does not answer; start it first"
             ) from error
         self._call: Any = partial(self._reach, self._server.call)
+        self._async: Any = lambda method, *args: self._post(lambda io: io.call_async(method, args))
+        self._async_iter: Any = lambda messages: self._post(lambda io: io.call_async_iter(messages))
         self._workspace = Workspace(Path(self.fshelper.temp_dir)) if blobs is not None and is_shared else None
         if self._workspace is not None:
             self.fshelper.temp_dir = str(self._workspace.path)
@@ -129,6 +131,8 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Call a method of the server; raises ClientDisconnected if that is lost in a transaction."""
         if timeout is not None:
             return call(method, *args, timeout=timeout)
+        if method == "vote":  # a server that comes back knows nothing of the transaction
+            return self._once(partial(call, method, *args, timeout=0))
         return self._insist(partial(call, method, *args), method in _REPEATABLE)
 
     def _insist(self, call: Callable[[], Any], is_repeatable: bool = True) -> Any:
@@ -136,12 +140,23 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         while True:
             self._await_server(self._lost_at + self._wait_s)
             try:
-                return call()
+                return self._once(call)
             except ClientDisconnected:
                 if not is_repeatable:
                     raise
-            except ServerException as error:
-                raise _as_raised(error) from error
+
+    def _once(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except ServerException as error:
+            raise _as_raised(error) from error
+
+    def _post(self, send: Callable[[Any], object]) -> None:
+        """Send a part of a transaction; if the connection is lost before it is sent, the vote finds out."""
+        io = self._server.client
+        if not io.operational:
+            raise ClientDisconnected
+        self._server.loop.call_soon_threadsafe(lambda: io.protocol is not None and send(io))
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:  # Any: as ZODB has it
         """Return the state of an object before a transaction."""
