@@ -44,6 +44,7 @@ def _fill(portal: Portal) -> None:
         stream: Any = portal.new("Data Stream", reference=name, id=name)
         for number in range(5):
             stream.append(bytes([number]) * 50 + os.urandom(150))
+            portal.commit()  # each has a Record of its own
         stream.close_tail()
     array: Any = portal.new("Data Array", reference="array", id="array")
     array.create(shape=(0, 2), dtype="<f8")
