@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from haywain.store.database import open_storage
-from haywain.store.workspace import Workspace, is_workspace, sweep
+from haywain.store.workspace import Workspace, sweep
 
 _DIE_WITH_A_FILE = """
 import os, sys
@@ -18,7 +18,7 @@ os._exit(0)
 
 def test_a_workspace_is_gone_when_it_is_closed(tmp_path: Path) -> None:
     made = Workspace(tmp_path)
-    assert is_workspace(made.path) and made.path.parent == tmp_path
+    assert made.path.parent == tmp_path
     (made.path / "file").touch()
     made.close()
     made.close()
