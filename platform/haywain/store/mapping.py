@@ -83,8 +83,9 @@ class Mapping:
             if oid is None:
                 self.space.place_zeros(start + inner, end - inner)
                 continue
-            with chunk_of(self.connection, oid).open() as file:
-                self.space.place_file(start + inner, end - inner, file.fileno(), position + inner - offset)
+            at = position + inner - offset
+            with chunk_of(self.connection, oid).open(at, at + end - inner) as file:
+                self.space.place_file(start + inner, end - inner, file.fileno(), at)
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
         self.touched.add(number)
