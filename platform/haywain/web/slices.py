@@ -14,7 +14,11 @@ from haywain.errors import InvalidError
 from haywain.interfaces import IArray
 from haywain.values import Column
 from haywain.web.formats import Array, check_size, dtype_text, format_named
+from haywain.web.parameters import given_once
 from haywain.web.streamed import Streamed, slot_for
+
+PARAMETERS = ("index", "format", "field")
+"""What the address of a slice may say."""
 
 INDEX_LENGTH = 1000
 """Most characters of an index."""
@@ -114,9 +118,10 @@ def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]
 def show(context: Document, request: Request) -> Response:
     """Answer a slice; its shape and dtype stand in the headers."""
     document = cast(ArrayDocument, context)
-    format = format_named(request.GET.get("format", "npy"))
-    items = parse_index(request.GET.get("index", ""), document.shape)
-    array = picked(document, items, request.GET.get("field", ""))
+    given = given_once(request.GET, PARAMETERS)
+    format = format_named(given.get("format", "npy"))
+    items = parse_index(given.get("index", ""), document.shape)
+    array = picked(document, items, given.get("field", ""))
     check_size(format, array)
     pieces = format.encode(array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)

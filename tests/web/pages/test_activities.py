@@ -104,6 +104,7 @@ def test_list_filters(editor: Browser, site: Site, paths: dict[str, str]) -> Non
     )
     assert "Nothing matches" in editor.get("/activities?tag=nobody")
     assert "There is no state" in editor.get("/activities?state=asleep", status=400)
+    assert "cursor is the" in editor.get("/activities?cursor=zzz", status=400)
 
 
 def test_wrong_parameters_stand_beside_their_fields(editor: Browser, paths: dict[str, str]) -> None:

@@ -199,8 +199,10 @@ def includeme(config: Configurator) -> None:
         ("activities_page", "/activities", show_all, "activities"),
         ("activity_page", "/activities/{id}", show, "activity"),
     ):
-        config.add_route(name, path, request_method="GET")
+        config.add_route(name, path)
         add_page(config, view, template, route_name=name)
     for name, change in (("cancel", cancel_one), ("retry", retry_one)):
-        config.add_route(f"activity_{name}_page", f"/activities/{{id}}/{name}", request_method="POST")
-        config.add_view(change, route_name=f"activity_{name}_page", permission="activity")
+        config.add_route(f"activity_{name}_page", f"/activities/{{id}}/{name}")
+        config.add_view(
+            change, route_name=f"activity_{name}_page", request_method="POST", permission="activity"
+        )
