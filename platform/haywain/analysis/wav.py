@@ -75,11 +75,22 @@ class WavPart:
         return self.decode(read_at(file, self.start + first * self.frame_bytes, size))
 
 
+def may_begin_wav(head: bytes) -> bool:
+    """Return whether a source may be a WAV by its first 12 bytes; of a shorter one, by those there are.
+
+    >>> may_begin_wav(b"RIFF1234WAVEfmt "), may_begin_wav(b"RIFF"), may_begin_wav(b"a,b"), may_begin_wav(b"")
+    (True, True, False, True)
+    """
+    return any(magic.startswith(head[:4]) for magic in MAGIC) and b"WAVE".startswith(head[8:12])
+
+
 def read_part(file: ReadableFile, begin: int = 0) -> WavPart:
     """Read the header of the WAV file that begins at a byte; raises InvalidError, WavCutError."""
+    if not may_begin_wav(read_at(file, begin, 12)):
+        raise InvalidError(
+            f"This is no WAV: at byte {begin} stands something else than RIFF, four bytes and WAVE"
+        )
     head = _exactly(file, begin, 12)
-    if head[:4] not in MAGIC or head[8:] != b"WAVE":
-        raise InvalidError(f"This is no WAV: at byte {begin} stands {head!r}, not RIFF, four bytes and WAVE")
     order = ">" if head[:4] == b"RIFX" else "<"
     riff_size = int(struct.unpack(f"{order}I", head[4:8])[0])
     position, part, wide_sizes = begin + 12, None, None

@@ -24,7 +24,8 @@ def test_mistake_stands_beside_its_field_and_nothing_typed_is_lost(site: Site, m
     page = form.submit(status=400)
     field = page.html.find(id="content_type")
     assert field["value"] == "nonsense" and field["aria-invalid"] == "true"
-    assert "expected" in page.html.find(id=field["aria-describedby"]).find(class_="wrong").text
+    wrong = page.html.find(id=field["aria-describedby"]).find(class_="wrong").text
+    assert wrong == "This must look like text/csv."
     assert page.html.find(id="reference")["value"] == "kept"
     assert page.html.find(id="description").text.splitlines() == ["all", "of it"]
     with site.open() as portal:

@@ -67,6 +67,7 @@ def show(context: Document, request: Request) -> Values:
         "columns": document.columns[:MOST_COLUMNS],
         "folded": _folded(document),
         "choices": _choices(document),
+        "rate_hz": getattr(context.properties, "rate_hz", 0.0),
         "no_plot": _no_plot(document),
         "more_columns": _more_columns(document),
         "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
