@@ -196,7 +196,7 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
         (b"RIFF\1\2", {"format": "wav"}, "cut short at byte 6, within its header"),
         (b"a,b", {"format": "wav"}, "This is no WAV: at byte 0"),
         (b"no wav at all", {"format": "wav"}, "This is no WAV: at byte 0"),
-        (CSV + b"1,2\n", {}, f"Row 1000 .from 0., which begins at byte {len(CSV)}, has 2 fields, not 3"),
+        (CSV + b"1,2\n", {}, f"Row 1000 .* at byte {len(CSV)} in line 1002, has 2 fields, not 3"),
         (
             PACKED + msgpack.packb({"a": 1}),
             {},

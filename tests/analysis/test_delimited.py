@@ -94,11 +94,11 @@ def test_grown_text_goes_on_after_a_line_without_newline() -> None:
     [
         (
             "a,b\n1,2\n" + "3,4\n" * 99 + "5\n",
-            "Row 100 .from 0., which begins at byte 404, has 1 fields, not 2",
+            "Row 100 .from 0., which begins at byte 404 in line 102, has 1 fields, not 2",
         ),
-        ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4, has 3 fields, not 2"),
-        ("a,b\n1,2\n\n3,x\n", "Row 1 .from 0., which begins at byte 9: 'x' in the column 'b' is no float64"),
-        ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8"),
+        ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4 in line 2, has 3 fields, not 2"),
+        ("a,b\n1,2\n\n3,x\n", "Row 1 .* at byte 9 in line 4: 'x' in the column 'b' is no float64"),
+        ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8: if this is a text, save it as UTF-8"),
         ("1,2\n" + "3" * 300, "line that begins at byte 4 is longer than 256 bytes"),
         ("3" * 300, "line that begins at byte 0 is longer than 256 bytes"),
         ("a,b\n", "There is no row behind the header"),
@@ -117,6 +117,19 @@ def test_bad_line_is_named(text: str, message: str) -> None:
 def test_dtype_that_makes_no_sense_is_refused(dtype: str) -> None:
     with pytest.raises(InvalidError, match="dtype: "):
         read("1,2\n", dtype=dtype)
+
+
+def test_field_that_holds_another_delimiter_asks_for_it() -> None:
+    with pytest.raises(InvalidError, match=r"'3;4' .* fields were split at ',': is delimiter another\?"):
+        read("a;b\n3;4\n", delimiter=",")
+    with pytest.raises(InvalidError, match=r"'3,4' .* fields were split at 'tab'"):
+        read("1\n3,4\n", delimiter="\t")
+
+
+def test_line_is_counted_over_all_that_was_read_before() -> None:
+    data = b"# a remark\n" + b"1,2\n" * 1000 + b"5\n"
+    with pytest.raises(InvalidError, match=r"Row 1000 .* in line 1002, has 1 fields"):
+        steps(open_delimited(io.BytesIO(data)), data)
 
 
 def test_integers_out_of_range_are_named() -> None:

@@ -18,6 +18,9 @@ from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, parse
 from haywain.errors import InvalidError
 
 DELIMITERS = (",", ";", "\t", "|", " ")
+WORDS = {"\t": "tab", " ": "space"}
+"""What delimiters that cannot be seen are called."""
+
 SAMPLE_BYTES = 1 << 20
 """What is looked at to find delimiter, header and columns, and also the longest line."""
 
@@ -56,7 +59,7 @@ class DelimitedReader:
             stop = data.rfind(b"\n", position, position + PART_CHARACTERS) + 1
             if not stop:
                 stop = data.find(b"\n", position) + 1 or len(data)
-            found.append(self._parse(data[position:stop], offset + position, rows))
+            found.append(self._parse(file, data[position:stop], offset + position, rows))
             rows, position = rows + len(found[-1]), stop
         return np.concatenate(found), offset + len(data)
 
@@ -70,14 +73,14 @@ class DelimitedReader:
             )
         return offset + tail.find(b"\n") + 1 if tail else offset
 
-    def _parse(self, data: bytes, at: int, row: int) -> Rows:
+    def _parse(self, file: ReadableFile, data: bytes, at: int, row: int) -> Rows:
         lines = [line for line in _decoded(data, at).split("\n") if line.strip() and line[0] != "#"]
         if not lines:
             return self.layout.empty()
         try:
             return self._load(lines)
         except (ValueError, OverflowError):
-            return self._load_slowly(data, at, row)
+            return self._load_slowly(file, data, at, row)
 
     def _load(self, lines: list[str]) -> Rows:
         found = np.loadtxt(
@@ -92,36 +95,42 @@ class DelimitedReader:
             raise ValueError("another number of columns")
         return found
 
-    def _load_slowly(self, data: bytes, at: int, row: int) -> Rows:
-        """Fill empty fields, or raise the error that names row and byte."""
+    def _load_slowly(self, file: ReadableFile, data: bytes, at: int, row: int) -> Rows:
+        """Fill empty fields, or raise the error that names line, row and byte."""
         filled = []
         for line in data.split(b"\n"):
             text = line.decode()
             if text.strip() and text[0] != "#":
-                fields = self._checked(text, at, row)
+                fields = split(text, self.delimiter)
+                if reason := self._why_not(fields):
+                    raise InvalidError(
+                        f"Row {row} (from 0), which begins at byte {at} in line {line_at(file, at)}{reason}"
+                    )
                 filled.append([field.strip() or "nan" for field in fields])
                 row += 1
             at += len(line) + 1
         quoted = [",".join(f'"{field}"' for field in fields) for fields in filled]
         return DelimitedReader(self.layout, ",", 0)._load(quoted)
 
-    def _checked(self, line: str, at: int, row: int) -> list[str]:
-        """Return the fields of a line if they make a row; raises InvalidError."""
-        fields = split(line, self.delimiter)
+    def _why_not(self, fields: list[str]) -> str:
+        """Say why fields make no row, "" if they do."""
         if len(fields) != len(self.layout.names):
-            raise InvalidError(
-                f"Row {row} (from 0), which begins at byte {at}, has {len(fields)} fields,"
-                f" not {len(self.layout.names)}"
-            )
+            return f", has {len(fields)} fields, not {len(self.layout.names)}"
         for number, field in enumerate(fields):
             try:
                 np.array([field.strip() or "nan"]).astype(self._column_dtype(number))
             except (ValueError, OverflowError):
-                raise InvalidError(
-                    f"Row {row} (from 0), which begins at byte {at}: {field[:40]!r} in the column"
-                    f" {self.layout.names[number]!r} is no {self._column_dtype(number)}"
-                ) from None
-        return fields
+                return (
+                    f": {field[:40]!r} in the column {self.layout.names[number]!r} is no"
+                    f" {self._column_dtype(number)}{self._another_delimiter(field)}"
+                )
+        return ""
+
+    def _another_delimiter(self, field: str) -> str:
+        """Ask for another delimiter where a field holds one."""
+        if not any(other in field.strip() for other in DELIMITERS if other != self.delimiter):
+            return ""
+        return f"; fields were split at {WORDS.get(self.delimiter, self.delimiter)!r}: is delimiter another?"
 
     def _column_dtype(self, number: int) -> np.dtype[Any]:  # Any: of the file
         dtype = self.layout.dtype
@@ -208,11 +217,20 @@ def _sample(file: ReadableFile) -> list[tuple[int, str]]:
     return found
 
 
+def line_at(file: ReadableFile, offset: int) -> int:
+    """Return the number of the line, from 1, that begins at a byte."""
+    starts = range(0, offset, SAMPLE_BYTES)
+    parts = (read_at(file, start, min(SAMPLE_BYTES, offset - start)) for start in starts)
+    return 1 + sum(part.count(b"\n") for part in parts)
+
+
 def _decoded(data: bytes, at: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise InvalidError(f"Byte {at + error.start} is no UTF-8: this is no text of numbers") from None
+        raise InvalidError(
+            f"Byte {at + error.start} is no UTF-8: if this is a text, save it as UTF-8"
+        ) from None
 
 
 def _is_value(field: str) -> bool:

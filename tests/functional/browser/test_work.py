@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 from tests.functional.browser.test_appearance import STICKS_OUT, look
-from tests.functional.program import Client, Program, until
+from tests.functional.program import PASSWORD, Client, Program, until
 
 PATIENCE_MS = 20_000
 
@@ -126,6 +126,16 @@ def test_plot_names_the_column_that_there_is_not(page: Page, client: Client, sai
     more.blur()
     expect(note).to_contain_text("not 'abc'")
     said.clear()
+
+
+def test_python_of_the_page_reads_the_array_as_it_is_pasted(
+    page: Page, array: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page.goto(f"/{array}")
+    code = page.get_by_label("In Python").inner_text()
+    monkeypatch.setattr("getpass.getpass", lambda: PASSWORD)
+    exec(code, {})
+    assert capsys.readouterr().out.strip() == "(1000, 2) int16"
 
 
 def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None:

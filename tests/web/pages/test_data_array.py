@@ -41,6 +41,7 @@ def test_page_shows_shape_columns_and_first_rows(viewer: Browser, arrays: dict[s
     page = viewer.get(f"/{arrays['table']}")
     assert "2,000 × 2" in page and "float32" in page and "left &lt;b&gt;" in page and "far side" in page
     assert "left <b>" not in page and [row.th.text for row in page.html.tbody.find_all("tr")][-1] == "24"
+    assert viewer.get(f"/{arrays['table']}/slice?index=0:{'9' * 40}").headers["Array-Shape"] == "2000,2"
     assert page.html.find(id="plot")["data-href"] == f"/{arrays['table']}/plot"
 
 
@@ -110,6 +111,7 @@ def test_slice_of_a_field(viewer: Browser, arrays: dict[str, str]) -> None:
         ("index=0,0,0", 400, "3 items"),
         ("format=pickle", 400, "no format"),
         ("field=v", 400, "no field"),
+        ("field=right", 400, "pick it by the index, as in :, 1"),
         ("indx=0:2", 400, "did you mean index?"),
         ("index=0:2&index=3", 400, "index is given twice"),
     ],

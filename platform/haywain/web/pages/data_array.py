@@ -15,7 +15,7 @@ from haywain.interfaces import IArray
 from haywain.web.formats import Array, formats_for, plain
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, size_text
-from haywain.web.pages.page import Values, add_page, head_of, url_of
+from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
 from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
@@ -29,6 +29,21 @@ MOST_COLUMNS = 20
 
 MOST_CHOICES, CHOSEN = 16, 4
 """Columns of the plot to choose from, and those chosen at first."""
+
+
+_PYTHON = """\
+import base64, getpass, io, urllib.request
+import numpy
+
+login = {login!r} + getpass.getpass()
+basic = base64.b64encode(login.encode()).decode()
+request = urllib.request.Request(
+    {url!r},
+    headers={{"Authorization": f"Basic {{basic}}"}},
+)
+with urllib.request.urlopen(request) as answer:
+    rows = numpy.load(io.BytesIO(answer.read()))
+print(rows.shape, rows.dtype)"""
 
 
 @dataclass(frozen=True)
@@ -240,14 +255,12 @@ def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, st
 
 def _commands(document: Document, request: Request) -> tuple[tuple[str, str], ...]:
     """Return what a person can paste into a shell or a notebook."""
-    url = shlex.quote(url_of(request, document.path) + "/slice?index=0:1000&format=npy")
-    login = shlex.quote(request.user.login)
-    python = (
-        "import haywain\n\n"
-        f'with haywain.open("{request.site.path.name}") as portal:\n'
-        f'    view = portal["{document.path}"][:]  # a numpy.ndarray, read as it is used'
-    )
-    return ("A slice of it", f"curl --user {login} --output slice.npy {url}"), ("In Python", python)
+    array: Any = document  # Any: a Document that has an array
+    index = "index=0:1000&" if not array.is_created or array.shape else ""
+    url = f"{url_of(request, document.path)}/slice?{index}format=npy"
+    login = request.user.login
+    curl = command_of(f"curl --user {shlex.quote(login)}", "--output slice.npy", shlex.quote(url))
+    return ("A slice of it", curl), ("In Python", _PYTHON.format(login=login + ":", url=url))
 
 
 def includeme(config: Configurator) -> None:
