@@ -14,6 +14,7 @@ from haywain.document import Document, Module
 from haywain.errors import HaywainError, NotFoundError, TemporaryError
 from haywain.security import may, require
 from haywain.validation import labels_of
+from haywain.web.creation import Creation, is_array
 from haywain.web.documents import create_document, make_transition
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.figures import Moment
@@ -99,15 +100,21 @@ def new(context: Module, request: Request) -> Values:
     cls = kind_of(context, request)
     fields = [
         replace(field, value=request.GET[field.name]) if field.name in request.GET else field
-        for field in fields_of(cls.schema)
+        for field in _new_fields(cls)
     ]
     return form_values(f"New {cls.portal_type}", fields, href_of(context.id), submit="Create")
+
+
+def _new_fields(cls: type[Document]) -> list[Field]:
+    """Return the fields of a new document: of an array its type and shape come first behind its names."""
+    fields = fields_of(cls.schema)
+    return [*fields[:2], *fields_of(Creation), *fields[2:]] if is_array(cls) else fields
 
 
 def create(context: Module, request: Request) -> Values | Response:
     """Make a document of what was typed."""
     cls = kind_of(context, request)
-    fields = typed(fields_of(cls.schema), request.POST)
+    fields = typed(_new_fields(cls), request.POST)
     try:
         document = create_document(request, context, values_of(fields))
     except HaywainError as error:

@@ -101,7 +101,7 @@ def _sentence(message: str) -> str:
 
 def _control(name: str, info: FieldInfo) -> str:
     annotation = _plain(info.annotation)
-    if annotation is str:
+    if annotation in (str, Any):
         return "textarea" if (_max_length(info) or 0) > _LONG or name == "description" else "text"
     if get_origin(annotation) is Literal:
         return "select"
