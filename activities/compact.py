@@ -4,6 +4,7 @@ from collections.abc import Generator
 from typing import Any, cast
 
 from haywain.activity.kind import Kind, Work
+from haywain.document import Document
 from haywain.portal_types.data_array import DataArray
 
 
@@ -16,6 +17,10 @@ class Compact(Kind):
     name = "compact"
     title = "Compact"
     portal_types = ("Data Array",)
+
+    def suits(self, document: Document) -> str:
+        """Say that there is nothing to store."""
+        return "" if document.size else "The array has no rows"
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Compact; the result tells how many Blocks were stored anew."""

@@ -6,6 +6,7 @@ from typing import Any, cast
 from pydantic import Field
 
 from haywain.activity.kind import Kind, NoParameters, Work
+from haywain.document import Document
 from haywain.portal_types.data_stream import DataStream
 
 
@@ -26,6 +27,10 @@ class Seal(Kind):
     title = "Seal"
     portal_types = ("Data Stream",)
     parameters = _Parameters
+
+    def suits(self, document: Document) -> str:
+        """Say that there is nothing to pack."""
+        return "" if document.size else "The stream is empty"
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Seal; the result tells how many generations were packed."""

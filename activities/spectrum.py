@@ -21,13 +21,15 @@ from haywain.analysis.peak import (
 )
 from haywain.analysis.picture import draw
 from haywain.analysis.signal import SignalSource, check_channel, check_rate
-from haywain.analysis.wav import first_part
+from haywain.analysis.wav import first_part, may_begin_wav
 from haywain.analysis.welch import Grid, Spectrogram
+from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_stream import DataStream
 from haywain.portal_types.image import Image
 
+_NO_WAV = "This is no WAV from byte 0 on: make an array of the stream, and compute the spectrum of that"
 _UNCERTAIN = (
     "No line stands out: the peak was found in pieces, and a frequency that was not looked into"
     " may be as strong"
@@ -44,11 +46,14 @@ class _Parameters(NoParameters):
     )
     nperseg: int = Field(
         4096,
+        title="Samples of a segment",
         ge=2,
         le=32_768,
-        description="Samples of a segment: more of them tell frequencies better, time worse.",
+        description="More of them tell frequencies better, time worse.",
     )
-    accept_cut: bool = Field(False, description="Take what is there of a WAV that is cut short.")
+    accept_cut: bool = Field(
+        False, title="Accept a cut recording", description="Take what is there of a WAV that is cut short."
+    )
 
 
 class Spectrum(Kind):
@@ -72,6 +77,14 @@ class Spectrum(Kind):
     exact_bytes = EXACT_BYTES
     piece_samples = 1 << 22
     step_pieces = 8
+
+    def suits(self, document: Document) -> str:
+        """Say that there is no WAV, or no column of numbers."""
+        if isinstance(document, DataArray):
+            return _why_not_array(document)
+        if not document.size:
+            return "The stream is empty"
+        return "" if may_begin_wav(cast(DataStream, document).read(0, 12)) else _NO_WAV
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Return the paths of array and image, and the peak in Hz; `warning` where it may be another."""
@@ -171,6 +184,8 @@ def _source_of(work: Work, given: _Parameters) -> SignalSource:
     if isinstance(work.document, DataArray):
         return _source_of_array(work.document, given)
     stream = cast(DataStream, work.document)
+    if not may_begin_wav(stream.read(0, 12)):
+        raise InvalidError(_NO_WAV)
     if given.rate_hz:
         raise InvalidError("rate_hz: a WAV tells its own")
     part, _ = first_part(stream.open(), given.accept_cut)
@@ -181,6 +196,20 @@ def _source_of(work: Work, given: _Parameters) -> SignalSource:
         given.channel,
         lambda start, stop: part.read(stream.open(), start, stop),
     )
+
+
+def _why_not_array(array: DataArray) -> str:
+    """Say why no column of an array is a signal; "" if one may be."""
+    if not array.is_created or not array.shape or not len(array):
+        return "The array has no rows"
+    for channel in range(len(array.dtype.names or (0,))):
+        try:
+            check_channel(channel, array.dtype, array.shape[1:])
+        except InvalidError as error:
+            reason = error.detail
+        else:
+            return ""
+    return reason
 
 
 def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:

@@ -10,6 +10,7 @@ from pydantic import Field
 from haywain.activity.kind import Kind, NoParameters, Work
 from haywain.activity.product import check_edition
 from haywain.analysis.moments import FINE_BINS, Moments, histogram, seconds, summary
+from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.values import MIB
@@ -40,6 +41,17 @@ class Statistics(Kind):
     portal_types = ("Data Array",)
     parameters = _Parameters
     step_bytes = 16 * MIB
+
+    def suits(self, document: Document) -> str:
+        """Say that there are no rows, or no columns of numbers."""
+        array = cast(DataArray, document)
+        if not array.is_created or not array.shape or not len(array):
+            return "The array has no rows"
+        try:
+            _names(array)
+        except InvalidError as error:
+            return error.detail
+        return ""
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Return the statistics of each column by its name."""

@@ -1,20 +1,20 @@
 """Stream to array: the records of a Data Stream become rows of a Data Array."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from haywain.activity.kind import Kind, NoParameters, Work
 from haywain.activity.product import name_of, product_of
 from haywain.analysis.delimited import DelimitedReader, open_delimited
 from haywain.analysis.packed import open_packed
 from haywain.analysis.raw import open_raw
-from haywain.analysis.rows import Layout, RowReader
+from haywain.analysis.rows import Layout, RowReader, check_row_shape, parse_dtype
 from haywain.analysis.sniff import format_of
 from haywain.analysis.wav import open_wav
-from haywain.document import NAME_LENGTH
+from haywain.document import NAME_LENGTH, Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_stream import DataStream
@@ -46,19 +46,36 @@ def _text_of_shape(value: Any) -> Any:  # Any: as above
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in text.split(",") if n.strip())
+
+
+def _checked(check: Callable[[], object], value: str) -> str:
+    """Return a value that passes a check; raises ValueError as pydantic wants it."""
+    try:
+        check()
+    except InvalidError as error:
+        raise ValueError(error.detail.partition(": ")[2] or error.detail) from error
+    return value
+
+
 class _Parameters(NoParameters):
     format: Literal["auto", "wav", "csv", "msgpack", "raw"] = Field(
         "auto", description="What the bytes are; auto looks at them and at the name. Only raw must be said."
     )
     dtype: str = Field(
         "",
+        title="Type",
+        validate_default=True,
         max_length=1000,
         description="Type of the numbers, such as <f4 or M8[ms],f8. Needed for raw; otherwise float64.",
     )
     row_shape: Annotated[str, BeforeValidator(_text_of_shape)] = Field(
         "",
+        title="Shape of a row",
         max_length=100,
         pattern=r"^(\d+( *, *\d+)*)?$",
+        examples=["2 or 3,4"],
         description="For raw: how many numbers a row has, such as 2 or 3,4. Empty: one.",
     )
     delimiter: Annotated[
@@ -71,11 +88,25 @@ class _Parameters(NoParameters):
         "", max_length=NAME_LENGTH, description="Name of the array. Empty: that of the stream."
     )
     accept_cut: bool = Field(
-        False, description="For wav: take what is there of a recording that is cut short."
+        False,
+        title="Accept a cut recording",
+        description="For wav: take what is there of a recording that is cut short.",
     )
     start_over: bool = Field(
         False, description="Read everything again; the array is replaced at once when all is read."
     )
+
+    @field_validator("dtype")
+    @classmethod
+    def _is_a_type(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("format") == "raw":
+            raise ValueError("raw bytes need a type, such as <f4")
+        return _checked(lambda: parse_dtype(value), value) if value else value
+
+    @field_validator("row_shape")
+    @classmethod
+    def _is_a_shape(cls, value: str) -> str:
+        return _checked(lambda: check_row_shape(_sizes(value)), value)
 
 
 class StreamToArray(Kind):
@@ -90,6 +121,10 @@ class StreamToArray(Kind):
     portal_types = ("Data Stream",)
     parameters = _Parameters
     step_bytes = 32 * MIB
+
+    def suits(self, document: Document) -> str:
+        """Say that there is nothing to make rows of."""
+        return "" if document.size else "The stream is empty"
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Append what is new; the result names the array, and tells its rows and those appended."""
@@ -144,7 +179,7 @@ class StreamToArray(Kind):
             now = getattr(given, name)
             if now != _default(name) and now != before[name]:
                 raise InvalidError(
-                    f"{name}: the rows so far were read with {before[name]!r}, not {now!r};"
+                    f"{name}: the rows so far were read with {_told(before[name], name)}, not {now!r};"
                     " set start_over to read them all in another way"
                 )
         return before
@@ -177,6 +212,10 @@ class StreamToArray(Kind):
                 f" {layout.dtype}, shape {layout.row_shape}; set start_over to make it anew"
             )
         return target
+
+
+def _told(value: str, name: str) -> str:
+    return repr(value) if value else f"no {name}"
 
 
 def _target_of(indicator: ProgressIndicator) -> DataArray | None:
@@ -239,6 +278,6 @@ def _reader(stream: DataStream, said: dict[str, Any], given: _Parameters) -> Row
     if said["format"] == "msgpack":
         return open_packed(file, said["dtype"])
     if said["format"] == "raw":
-        return open_raw(said["dtype"], tuple(int(n) for n in said["row_shape"].split(",") if n.strip()))
+        return open_raw(said["dtype"], _sizes(said["row_shape"]))
     delimiter = _DELIMITERS.get(said["delimiter"], said["delimiter"])
     return open_delimited(file, delimiter, {"yes": True, "no": False}.get(said["header"]), said["dtype"])

@@ -22,6 +22,7 @@ class DataStreamProperties(Properties):
         "application/octet-stream",
         max_length=255,
         pattern=r"^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+(; ?[A-Za-z0-9_.+-]+=[A-Za-z0-9_.+-]+)*$",
+        examples=["text/csv"],
         description="Media type of the bytes.",
     )
 

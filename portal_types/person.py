@@ -15,7 +15,13 @@ from haywain.store.database import read_current
 class PersonProperties(Properties):
     """Who it is; `reference` is the login."""
 
-    reference: str = Field(min_length=1, max_length=64, pattern=r"^[^\s:/]+$", description="The login name.")
+    reference: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\s:/]+$",
+        examples=["vera.voss"],
+        description="The login name, without blanks, colons and slashes.",
+    )
     email: str = Field("", max_length=255, description="Where to write to.")
     roles: tuple[str, ...] = Field(("Viewer",), description="Manager, Editor, Analyst, Viewer, Agent.")
     password_hash: str = Field("", exclude=True, description="argon2id; never shown.")

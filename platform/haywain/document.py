@@ -22,6 +22,7 @@ from haywain import clock
 from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.ids import check_id, new_id
 from haywain.store.moment import tid_at
+from haywain.validation import explain
 from haywain.values import Path, Reference, Tid
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Properties(BaseModel):
             return value
         value = unicodedata.normalize("NFC", value)
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
-            raise ValueError("no control characters, please")
+            raise ValueError("must have no control characters")
         return value
 
 
@@ -223,21 +224,10 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         try:
             model = self.schema.model_validate(values)
         except ValidationError as error:
-            raise InvalidError(explain(error)) from error
+            raise InvalidError(explain(error, self.schema)) from error
         self.before_change(model)
         self._values = {name: getattr(model, name) for name in model.model_fields_set}
         self._v_properties = model
-
-
-def explain(error: ValidationError) -> str:
-    """Return a validation error as one line that names each field.
-
-    >>> try: Properties(reference="a" * 300)
-    ... except ValidationError as error: print(explain(error))
-    reference: String should have at most 255 characters
-    """
-    found = [f"{'.'.join(map(str, e['loc']))[:100] or 'value'}: {e['msg']}" for e in error.errors()]
-    return "; ".join(found[:10] + (["and more"] if len(found) > 10 else []))
 
 
 class Module(Persistent):  # type: ignore[misc]  # persistent has no types

@@ -28,15 +28,25 @@ class InvalidError(HaywainError):
     status, exit_code, title = 400, 2, "Bad request"
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """Say which known names are near one that is not known, all of them where none is.
+
+    >>> near("sise", ["size", "title"]), near("x", ["size", "title"]), near("x", [])
+    ('did you mean size?', 'known are: size, title', 'there are none')
+    """
+    names = sorted(known)
+    found = get_close_matches(name, names, n=3)
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return f"known are: {', '.join(names)}" if names else "there are none"
+
+
 class UnknownNameError(InvalidError):
     """A name that is not one of those known; the message names the near ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say which `kind` of thing `name` is not, and which known names are near it."""
-        names = sorted(known)
-        near = get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}"
-        super().__init__(f"There is no {kind} {name[:100]!r}; {hint}")
+        super().__init__(f"There is no {kind} {name[:100]!r}; {near(name, known)}")
 
 
 class UnauthorizedError(HaywainError):

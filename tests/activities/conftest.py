@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from haywain.activity.kind import Work
+from haywain.activity.method import method_of
 from haywain.document import Document
 from haywain.portal import Portal, Site
 
@@ -21,7 +22,9 @@ def run(site: Site) -> Callable[..., Any]:
         path: str, name: str, kill_after: int = 0, log: list[str] | None = None, **parameters: Any
     ) -> Any:
         kind = site.registry.activities[name]
-        model, cursor, kept = kind.parameters.model_validate(parameters), {}, {}
+        with site.open() as portal:
+            model = method_of(site.registry, type(portal[path]), name).checked(parameters)
+        cursor, kept = {}, {}
         for _life in range(1000):
             with site.open() as portal:
                 work = Work(portal, portal[path], model, dict(cursor), deepcopy(kept), "the activity")

@@ -240,3 +240,42 @@ def test_rate_that_makes_no_sense_is_refused(run: Run, site: Site, rate_hz: floa
     for parameters in ({}, {"rate_hz": rate_hz}):
         with pytest.raises(InvalidError, match="is not between"):
             run(path, "spectrum", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(wav(tone(100)), ""), (b"x,y\n1,2\n", "This is no WAV"), (b"RIFF", ""), (b"", "The stream is empty")],
+    ids=["wav", "csv", "cut", "empty"],
+)
+def test_only_a_wav_suits(site: Site, stored: Stored, data: bytes, reason: str) -> None:
+    path = stored(data)
+    with site.open() as portal:
+        assert site.registry.activities["spectrum"].suits(portal[path]).startswith(reason)
+        assert bool(site.registry.activities["spectrum"].suits(portal[path])) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "spectrum", "statistics"),
+    [
+        ((9, 2), "f4", "", ""),
+        ((0, 2), "f4", "no rows", "no rows"),
+        ((9,), "S2", "not real numbers", "of real numbers"),
+        ((9, 2, 2), "f4", "rows of single numbers", ""),
+        ((9,), [("t", "M8[s]"), ("v", "f4")], "", ""),
+        ((9,), [("s", "S3"), ("t", "M8[s]")], "not real numbers", "of real numbers"),
+    ],
+    ids=["table", "empty", "texts", "3-D", "records", "no numbers"],
+)
+def test_arrays_without_a_signal_do_not_suit(
+    site: Site, shape: tuple[int, ...], dtype: Any, spectrum: str, statistics: str
+) -> None:
+    def make(portal: Any) -> list[str]:
+        array = portal.new("Data Array")
+        array.create(shape, dtype)
+        return [site.registry.activities[name].suits(array) for name in ("spectrum", "statistics", "compact")]
+
+    found, _ = site.transact(make)
+    for reason, expected in zip(
+        found, (spectrum, statistics, "no rows" if not shape[0] else ""), strict=True
+    ):
+        assert (expected in reason) if expected else not reason

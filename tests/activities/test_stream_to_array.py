@@ -191,20 +191,35 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
     [
         (b"", {}, "The stream is empty"),
         (b"\0\1\2", {}, "format: nothing tells"),
-        (b"\0\1\2", {"format": "wav"}, "This is no WAV: at byte 0"),
-        (b"RIF", {"format": "wav"}, "cut short at byte 3, within its header"),
+        (b"RIFF\1\2", {"format": "wav"}, "cut short at byte 6, within its header"),
+        (b"a,b", {"format": "wav"}, "This is no WAV: at byte 0"),
         (b"no wav at all", {"format": "wav"}, "This is no WAV: at byte 0"),
-        (CSV + b"1,2\n", {}, f"Row 1000 .from 0., which begins at byte {len(CSV)}, has 2 fields, not 3"),
+        (CSV + b"1,2\n", {}, f"Row 1000 .* at byte {len(CSV)} in line 1002, has 2 fields, not 3"),
         (
             PACKED + msgpack.packb({"a": 1}),
             {},
             f"Record 1000 .from 0., which begins at byte {len(PACKED)}, is a",
         ),
-        (CSV, {"format": "raw"}, "dtype: raw bytes need one"),
+        (CSV, {"format": "raw"}, "dtype: raw bytes need a type"),
         (CSV, {"format": "raw", "dtype": "O"}, "dtype: 'O' has no fixed size"),
         (CSV, {"format": "raw", "dtype": "f8", "row_shape": "0"}, "row_shape: "),
+        (CSV, {"dtype": "foo"}, "dtype: 'foo' is none"),
+        (CSV, {"format": "cvs"}, "format: must be one of 'auto'"),
     ],
-    ids=["empty", "unknown", "short", "cut", "no-wav", "ragged", "mixed", "no-dtype", "object", "no-row"],
+    ids=[
+        "empty",
+        "unknown",
+        "cut",
+        "short",
+        "no-wav",
+        "ragged",
+        "mixed",
+        "no-dtype",
+        "object",
+        "no-row",
+        "dtype",
+        "format",
+    ],
 )
 def test_bad_input_is_told(
     run: Run, stored: Stored, data: bytes, parameters: dict[str, Any], message: str
@@ -226,7 +241,7 @@ def test_other_parameters_than_before_need_a_start_over(run: Run, stored: Stored
     path = stored(CSV)
     make(run, path)
     with pytest.raises(
-        InvalidError, match="dtype: the rows so far were read with '', not '<f4'; set start_over"
+        InvalidError, match="dtype: the rows so far were read with no dtype, not '<f4'; set start_over"
     ):
         make(run, path, dtype="<f4")
     assert make(run, path, dtype="<f4", start_over=True)["rows"] == 1000

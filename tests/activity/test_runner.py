@@ -209,6 +209,7 @@ def test_claims_of_the_dead_go_back_and_count(site: Site, portal: Portal, stream
         assert job.state == "running"
         sweep(site.workers)
         assert (job.state, job.as_dict()["deaths"]) == ("queued", deaths)
+        assert f"dead {deaths} died; it goes on from its last step" in job.log[-1]
     claim(site, "dead 3", job.id)
     sweep(site.workers)
     assert job.state == "failed" and "3 Workers died" in (job.error or "")

@@ -97,11 +97,11 @@ def test_grown_text_goes_on_after_a_line_without_newline() -> None:
     [
         (
             "a,b\n1,2\n" + "3,4\n" * 99 + "5\n",
-            "Row 100 .from 0., which begins at byte 404, has 1 fields, not 2",
+            "Row 100 .from 0., which begins at byte 404 in line 102, has 1 fields, not 2",
         ),
-        ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4, has 3 fields, not 2"),
-        ("a,b\n1,2\n\n3,x\n", "Row 1 .from 0., which begins at byte 9: 'x' in the column 'b' is no float64"),
-        ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8"),
+        ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4 in line 2, has 3 fields, not 2"),
+        ("a,b\n1,2\n\n3,x\n", "Row 1 .* at byte 9 in line 4: 'x' in the column 'b' is no float64"),
+        ("1,2\n3,\udcff\n", "Byte 6 is no UTF-8: if this is a text, save it as UTF-8"),
         ("1,2\n" + "3" * 300, "line that begins at byte 4 is longer than 256 bytes"),
         ("3" * 300, "line that begins at byte 0 is longer than 256 bytes"),
         ("a,b\n", "There is no row behind the header"),
@@ -122,6 +122,19 @@ def test_dtype_that_makes_no_sense_is_refused(dtype: str) -> None:
         read("1,2\n", dtype=dtype)
 
 
+def test_field_that_holds_another_delimiter_asks_for_it() -> None:
+    with pytest.raises(InvalidError, match=r"'3;4' .* fields were split at ',': is delimiter another\?"):
+        read("a;b\n3;4\n", delimiter=",")
+    with pytest.raises(InvalidError, match=r"'3,4' .* fields were split at 'tab'"):
+        read("1\n3,4\n", delimiter="\t")
+
+
+def test_line_is_counted_over_all_that_was_read_before() -> None:
+    data = b"# a remark\n" + b"1,2\n" * 1000 + b"5\n"
+    with pytest.raises(InvalidError, match=r"Row 1000 .* in line 1002, has 1 fields"):
+        steps(open_delimited(io.BytesIO(data)), data)
+
+
 def test_integers_out_of_range_are_named() -> None:
     with pytest.raises(InvalidError, match=r"Row 1 .*'300' in the column 'column 1' is no uint8"):
         read("1\n300\n", dtype="u1")
@@ -134,10 +147,13 @@ def test_integers_out_of_range_are_named() -> None:
         ('"a\nb",c\n1,2\n', "The line that begins at byte 0, has no fields: "),
         ("1,2\r3,4\r", "The line that begins at byte 0, has no fields: "),
         ("a,b\n1,2\n1,2\r3,4\r", "Row 1 .from 0., which begins at byte 8, has no fields: "),
-        ("t,v\n2024-01-01,1\n1700000000,2\n", "Row 1 .* byte 17: '1700000000' in the column"),
-        ("t,v\n2024-01-01,1\n2024,2\n", "Row 1 .* byte 17: '2024' in the column 't' is no datetime64"),
-        ("a\n1\n1_000\n", "Row 1 .from 0., which begins at byte 4: '1_000' in the column 'a'"),
-        ("1.5,N/A\n", "Row 0 .from 0., which begins at byte 0: 'N/A' in the column 'column 2'"),
+        ("t,v\n2024-01-01,1\n1700000000,2\n", "Row 1 .* byte 17 in line 3: '1700000000' in the column"),
+        (
+            "t,v\n2024-01-01,1\n2024,2\n",
+            "Row 1 .* byte 17 in line 3: '2024' in the column 't' is no datetime64",
+        ),
+        ("a\n1\n1_000\n", "Row 1 .from 0., which begins at byte 4 in line 3: '1_000' in the column 'a'"),
+        ("1.5,N/A\n", "Row 0 .from 0., which begins at byte 0 in line 1: 'N/A' in the column 'column 2'"),
     ],
     ids=["quoted", "quoted-header", "old-mac", "old-mac-row", "seconds", "year", "underscore", "no-header"],
 )

@@ -76,16 +76,13 @@ def test_cut_record_waits_for_its_rest() -> None:
             pack([0, {"a": 1}], [0, {"a": 1}, 2]),
             "byte 6, is an array of 3, but the first is .time, a map of a",
         ),
-        (
-            pack([0, {"a": 1}], [10**13, {"a": 1}]),
-            "byte 6, does not fit: 10000000000000 is no time in seconds",
-        ),
+        (pack([0, {"a": 1}], [10**13, {"a": 1}]), "byte 6: 10000000000000 is no time in seconds"),
         (pack({"a": 1}, [{"a": 1}]), "byte 4, is an array of 1, but the first is a map of a"),
         (pack([1, 2], [3, "4"]), "byte 3: '4' in 'column 2' is no number"),
         (pack([1], [[2]]), r"\[2\] in 'column 1' is no number"),
         (pack([["x"], {"a": 1}]), "in 'time' is no number"),
         (pack("text"), "Record 0, which begins at byte 0, is something else, not numbers"),
-        (pack([1]) + b"\xc1", "Byte 2 begins no msgpack"),
+        (pack([1]) + b"\xc1", "At byte 2 begins no record of msgpack$"),
         (pack([1] * 9)[:5], "There is no whole record at byte 0"),
         (b"", "There is no whole record at byte 0"),
     ],
@@ -112,7 +109,7 @@ def test_bad_record_is_named(data: bytes, message: str) -> None:
 
 
 def test_number_out_of_range_is_named() -> None:
-    with pytest.raises(InvalidError, match=r"Record 1 .from 0., which begins at byte 2, does not fit"):
+    with pytest.raises(InvalidError, match=r"Record 1 .* at byte 2, does not fit into uint8"):
         read(pack([1], [300]), "u1")
 
 
@@ -125,7 +122,7 @@ def test_record_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dtype", ["<i4", "u1", "<i8"])
 def test_fraction_among_integers_is_named(dtype: str) -> None:
-    with pytest.raises(InvalidError, match=r"which begins at byte 10, does not fit: 1.9 is no "):
+    with pytest.raises(InvalidError, match=r"which begins at byte 10, does not fit into .*: 1.9 is no "):
         read(pack([2.0], [1.9]), dtype)
     assert read(pack([2.0], [3]), dtype).tolist() == [[2], [3]]
 
@@ -137,8 +134,8 @@ def test_first_record_may_be_nil() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\xc1", "Byte 0 begins no msgpack: FormatError"),
-        (pack([1]) + b"\x81\x91\x01\x01", "Byte 2 begins no msgpack: unhashable type: 'list'"),
+        (b"\xc1", "At byte 0 begins no record of msgpack"),
+        (pack([1]) + b"\x81\x91\x01\x01", "At byte 2 begins no record of msgpack"),
         (pack({"a": 1}, {"a": msgpack.ExtType(0, bytes(8))}), "byte 4: 0 in 'a' is no number"),
         (pack([msgpack.ExtType(0, bytes(8))]), "byte 0: 0 in 'column 1' is no number"),
     ],
@@ -150,5 +147,5 @@ def test_what_is_wrong_is_told(data: bytes, message: str) -> None:
 
 
 def test_number_too_large_for_its_dtype_is_named() -> None:
-    with pytest.raises(InvalidError, match=r"begins at byte 9, does not fit: overflow"):
+    with pytest.raises(InvalidError, match=r"begins at byte 9, does not fit into float32: overflow"):
         read(pack(1.0, 1e300), "<f4")

@@ -13,7 +13,7 @@ from haywain.cli import main
 from haywain.settings import load
 from haywain.store import zeo_client
 
-NO_VERBS = {"logs", "options", "remote", "telling", "wear"}
+NO_VERBS = {"logs", "options", "remote", "scratch", "telling", "wear"}
 
 
 def run(*arguments: object) -> int:

@@ -39,3 +39,9 @@ def test_empty_document_has_a_result_or_an_error_that_tells(portal: Portal, name
             assert all(0 <= progress <= 1 for progress in steps)
         except HaywainError as error:
             assert error.status < 500 and str(error)
+
+
+def test_what_does_not_suit_a_document_is_a_sentence_without_its_end(portal: Portal, name: str) -> None:
+    for portal_type in KINDS[name].portal_types:
+        reason = KINDS[name].suits(portal.new(portal_type, reference="empty"))
+        assert reason and not reason.endswith(".")

@@ -59,7 +59,7 @@ def test_curl_of_the_readme_runs(portal: str) -> None:
     statuses = re.findall(r"Ingest-Status: (\w+)", done.stdout)
     assert statuses == ["stored", "duplicate"]
     assert '"reference": "greenhouse.temperature"' in done.stdout
-    assert done.stdout.endswith("21.5 21")  # the whole, then a range; the writes after them answer nothing
+    assert done.stdout.endswith("21.5 21" + "21.5 21.7 21.9 " + "# Haywain")  # whole, range; after the writes
 
 
 def test_the_kind_in_the_guide_works(tmp_path: Path) -> None:

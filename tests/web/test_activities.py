@@ -78,7 +78,18 @@ def test_list_by_state_tag_and_path_page_by_page(site: Site, program: Client, st
 
 
 @pytest.mark.parametrize(
-    "query", ["state=odd", "limit=0", "limit=1001", "limit=x", "limit=-1", "sort=id", "limit=\u0663"]
+    "query",
+    [
+        "state=odd",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=-1",
+        "sort=id",
+        "limit=\u0663",
+        "cursor=zzz",
+        "tag=a&tag=b",
+    ],
 )
 def test_list_refuses_what_makes_no_sense(program: Client, query: str) -> None:
     assert program("manager").get(f"{API}?{query}", status=400).json["title"] == "Bad request"

@@ -117,3 +117,23 @@ def test_what_a_format_cannot_hold_is_said() -> None:
 def test_dtype_can_be_read_back() -> None:
     assert np.dtype(dtype_text(np.dtype(">u2"))) == np.dtype(">u2")
     assert np.dtype([tuple(one) for one in json.loads(dtype_text(RECORD))]) == RECORD
+
+
+def test_csv_has_words_for_what_is_no_finite_number() -> None:
+    assert sent("csv", np.array([np.nan, np.inf, -np.inf, 1.5])) == b"value\nnan\ninf\n-inf\n1.5\n"
+    assert sent("csv", np.array(["NaT", "2026-01-01"], "M8[D]")) == b"value\nNaT\n2026-01-01\n"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((0, 2)), np.zeros((5, 2))[3:3], np.zeros(0, "?"), RECORDS[:0], np.zeros((0, 3), ">i2")],
+    ids=["table", "slice", "bool", "records", "big-endian"],
+)
+def test_arrow_of_an_empty_slice_is_a_table_without_rows(array: np.ndarray[Any, Any]) -> None:
+    full = np.ones((1, *array.shape[1:]), array.dtype)
+    tables = []
+    for one in (array, full):
+        with InputStream.from_readable(io.BytesIO(sent("arrow", one))) as stream:
+            tables.append(nanoarrow.ArrayStream(stream).read_all())
+    assert len(tables[0]) == 0 and len(tables[1]) == 1
+    assert [f.type for f in tables[0].schema.fields] == [f.type for f in tables[1].schema.fields]

@@ -39,8 +39,10 @@ def test_index_is_that_of_numpy(parts: list[str], has_ellipsis: bool, place: int
         ("1:2:3:4", "makes no sense"),
         ("__import__('os')", "makes no sense"),
         ("\u0661", "makes no sense"),
-        ("1,,2", "makes no sense"),
-        ("9" * 30, "makes no sense"),
+        ("1,,2", "item 1 of the index .from 0. is empty"),
+        (",", "item 0 of the index"),
+        ("9" * 30, "9999999999999999999… lies outside of axis 0, which has 5"),
+        ("-" + "9" * 900, "lies outside of axis 0"),
         (":\u0661", "makes no sense"),
         (":," * 600, "longer than 1000"),
     ],
@@ -48,6 +50,14 @@ def test_index_is_that_of_numpy(parts: list[str], has_ellipsis: bool, place: int
 def test_what_is_no_index_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         parse_index(text, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [("0 : 2", slice(0, 2)), (" 0 :2 : 1 ", slice(0, 2, 1)), ("0:" + "9" * 40, slice(0, int("9" * 40)))],
+)
+def test_blanks_and_large_bounds_are_those_of_numpy(text: str, index: slice) -> None:
+    assert np.array_equal(ARRAY[parse_index(text, SHAPE)], ARRAY[index])
 
 
 class Table:

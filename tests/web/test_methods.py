@@ -57,6 +57,9 @@ def test_wrong_method_on_a_document(
         ("PUT", "/login", "GET, HEAD, POST"),
         ("GET", "/logout", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/activities", "GET, HEAD"),
+        ("PUT", "/activities/0123456789abcdef", "GET, HEAD"),
+        ("GET", "/activities/0123456789abcdef/retry", "POST"),
         ("PUT", "/static/css/haywain.css", "GET, HEAD"),
     ],
 )

@@ -5,16 +5,25 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from haywain.activity.bell import ring_at_commit
 from haywain.activity.job import Job
 from haywain.activity.method import method_of
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
-from haywain.document import NAME_LENGTH, Document, Moment, explain
+from haywain.document import NAME_LENGTH, Document, Moment
 from haywain.errors import InvalidError
 from haywain.security import SYSTEM, require
+from haywain.validation import explain
 from haywain.values import KIB
 
 if TYPE_CHECKING:
@@ -23,7 +32,14 @@ if TYPE_CHECKING:
 PARAMETER_BYTES = 64 * KIB
 """Most bytes of an activity's parameters as JSON: what is larger belongs into a document."""
 
-_Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+def _check_name(value: str) -> str:
+    if any(character < " " or character == "\x7f" for character in value):
+        raise ValueError("must have no control characters")
+    return value
+
+
+_Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH), AfterValidator(_check_name)]
 
 
 class Options(BaseModel):
@@ -65,7 +81,7 @@ class Activation:
         try:
             self._options = Options.model_validate(options)
         except ValidationError as error:
-            raise InvalidError(f"activate: {explain(error)}") from error
+            raise InvalidError(f"activate: {explain(error, Options)}") from error
         if self._options.tag and self._options.tag in self._options.after_tag:
             raise InvalidError(f"An activity with the tag {self._options.tag!r} would wait for itself")
 

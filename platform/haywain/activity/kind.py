@@ -57,6 +57,13 @@ class Kind:
     memory_limit_bytes: ClassVar[int | None] = None
     """How much the process may grow by it; None for the setting `activity_bytes`."""
 
+    def suits(self, document: "Document") -> str:
+        """Say why this cannot be done on a document as it is, at a glance; "" where nothing is known.
+
+        Pages offer only what suits; who asks for it all the same is told by `run`.
+        """
+        return ""
+
     def run(self, work: "Work") -> Iterator[float]:
         """Do the work: each `yield progress` (0 to 1) commits a step, `return {...}` is the result, JSON.
 

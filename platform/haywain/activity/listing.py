@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from haywain.activity.outbox import Outbox
+from haywain.activity.outbox import Outbox, is_id
 from haywain.activity.record import Activity
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.security import User
@@ -49,6 +49,8 @@ def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
         raise InvalidError(f"limit is a whole number between 1 and {MOST}")
     if wanted.state and wanted.state not in PHASES:
         raise UnknownNameError("state of an activity", wanted.state, PHASES)
+    if wanted.cursor and not is_id(wanted.cursor):
+        raise InvalidError("cursor is the `next` of the page before, the id of an activity")
     found = set.intersection(*_filtered(outbox, user, wanted))
     ids = sorted(found, reverse=True)
     rest = [id for id in ids if id < wanted.cursor] if wanted.cursor else ids

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import BaseModel, ValidationError, create_model
 
 from haywain.activity.kind import Kind, NoParameters, Work, is_activity
-from haywain.document import Document, explain
+from haywain.document import Document
 from haywain.errors import InvalidError, UnknownNameError
+from haywain.validation import explain
 
 if TYPE_CHECKING:
     from haywain.registry import Registry
@@ -26,6 +27,8 @@ class Method:
     permission: str
     start: Callable[[Work], Any]
     """Begins the work: a generator of progress, or at once the result."""
+    suits: Callable[[Document], str] = lambda _document: ""
+    """Says why it cannot be done on a document as it is."""
     time_limit_s: float | None = None
     memory_limit_bytes: int | None = None
 
@@ -34,7 +37,7 @@ class Method:
         try:
             return self.parameters.model_validate(parameters)
         except ValidationError as error:
-            raise InvalidError(f"The parameters of {self.name}: {explain(error)}") from error
+            raise InvalidError(f"The parameters of {self.name}: {explain(error, self.parameters)}") from error
 
 
 def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
@@ -70,6 +73,7 @@ def _of_kind(kind: Kind) -> Method:
         kind.parameters,
         kind.permission,
         kind.run,
+        kind.suits,
         kind.time_limit_s,
         kind.memory_limit_bytes,
     )

@@ -57,8 +57,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def find(self, id: str) -> Activity | None:
         """Return an activity, None if there is none of this id."""
-        is_id = len(id) == 16 and all(c in "0123456789abcdef" for c in id)
-        return cast("Activity | None", self.shard(id).activities.get(id)) if is_id else None
+        return cast("Activity | None", self.shard(id).activities.get(id)) if is_id(id) else None
 
     def firsts(self, phase: str, name: str | None = None) -> list[Entry]:
         """Return the first place of a phase in each shard that has one, the first of all first."""
@@ -264,6 +263,15 @@ def names_of(record: Activity) -> Iterator[tuple[str, str]]:
         yield "login", record.login
     if record.tag:
         yield "tag", record.tag
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text has the form of an activity's id.
+
+    >>> is_id("019ab1c2d3e00f4b"), is_id("zzz")
+    (True, False)
+    """
+    return len(text) == 16 and all(c in "0123456789abcdef" for c in text)
 
 
 class _Ids:

@@ -268,6 +268,7 @@ def bury(outbox: Outbox, record: Activity) -> None:
     """Take an activity back from a Worker that died; leave it failed if that happened too often."""
     record.deaths += 1
     if record.deaths < DEATHS:
+        record.note([f"The Worker in {record.process} died; it goes on from its last step"])
         outbox.settle(record)
         return
     record.error = (

@@ -17,6 +17,7 @@ import numpy as np
 
 from haywain.analysis.fields import (
     DATE,
+    DELIMITERS,
     check_dtype,
     fields_of,
     is_time,
@@ -27,6 +28,9 @@ from haywain.analysis.fields import (
 )
 from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, parse_dtype, read_at, unique
 from haywain.errors import InvalidError
+
+WORDS = {"\t": "tab", " ": "space"}
+"""What delimiters that cannot be seen are called."""
 
 SAMPLE_BYTES = 1 << 20
 """What is looked at to find delimiter, header and columns, and also the longest line."""
@@ -64,7 +68,7 @@ class DelimitedReader:
             stop = data.rfind(b"\n", position, position + PART_CHARACTERS) + 1
             if not stop:
                 stop = data.find(b"\n", position) + 1 or len(data)
-            found.append(self._parse(data[position:stop], offset + position, rows))
+            found.append(self._parse(file, data[position:stop], offset + position, rows))
             rows, position = rows + len(found[-1]), stop
         return np.concatenate(found), offset + len(data)
 
@@ -78,7 +82,7 @@ class DelimitedReader:
             )
         return offset + tail.find(b"\n") + 1 if tail else offset
 
-    def _parse(self, data: bytes, at: int, row: int) -> Rows:
+    def _parse(self, file: ReadableFile, data: bytes, at: int, row: int) -> Rows:
         """Return the rows of whole lines, which begin at a byte; raises InvalidError."""
         lines = [line for line in _decoded(data, at).split("\n") if _is_told(line)]
         if not lines:
@@ -89,7 +93,7 @@ class DelimitedReader:
         try:
             return self._rows(lines)
         except (csv.Error, ValueError, OverflowError) as error:
-            self._blame(data, at, row)
+            self._blame(file, data, at, row)
             raise InvalidError(f"The lines from byte {at} on make no rows: {error}") from error
 
     def _are_plain(self, lines: list[str]) -> bool:
@@ -135,27 +139,36 @@ class DelimitedReader:
             target[:] = parse(fields, self._dtype(number))
         return found
 
-    def _blame(self, data: bytes, at: int, row: int) -> None:
-        """Raise InvalidError for the first line that makes no row; it names row and byte."""
+    def _blame(self, file: ReadableFile, data: bytes, at: int, row: int) -> None:
+        """Raise InvalidError for the first line that makes no row; it names row, byte and line."""
         for line in data.split(b"\n"):
             text = line.decode()
             if _is_told(text):
-                self._check(text, f"Row {row} (from 0), which begins at byte {at}")
+                where = f"Row {row} (from 0), which begins at byte {at}"
+                if reason := self._why_not(fields_of(text, self.delimiter, where)):
+                    raise InvalidError(f"{where} in line {line_at(file, at)}{reason}")
                 row += 1
             at += len(line) + 1
 
-    def _check(self, line: str, where: str) -> None:
-        fields = fields_of(line, self.delimiter, where)
+    def _why_not(self, fields: list[str]) -> str:
+        """Say why fields make no row, "" if they do."""
         if len(fields) != len(self.layout.names):
-            raise InvalidError(f"{where}, has {len(fields)} fields, not {len(self.layout.names)}")
+            return f", has {len(fields)} fields, not {len(self.layout.names)}"
         for number, field in enumerate(fields):
             try:
                 parse([field], self._dtype(number))
             except (ValueError, OverflowError):
-                raise InvalidError(
-                    f"{where}: {field[:40]!r} in the column {self.layout.names[number]!r}"
-                    f" is no {self._dtype(number)}"
-                ) from None
+                return (
+                    f": {field[:40]!r} in the column {self.layout.names[number]!r} is no"
+                    f" {self._dtype(number)}{self._another_delimiter(field)}"
+                )
+        return ""
+
+    def _another_delimiter(self, field: str) -> str:
+        """Ask for another delimiter where a field holds one."""
+        if not any(other in field.strip() for other in DELIMITERS if other != self.delimiter):
+            return ""
+        return f"; fields were split at {WORDS.get(self.delimiter, self.delimiter)!r}: is delimiter another?"
 
     def _dtype(self, number: int) -> np.dtype[Any]:  # Any: of the file
         """Return the dtype of a column."""
@@ -216,11 +229,20 @@ def _sample(file: ReadableFile) -> list[tuple[int, str]]:
     return found
 
 
+def line_at(file: ReadableFile, offset: int) -> int:
+    """Return the number of the line, from 1, that begins at a byte."""
+    starts = range(0, offset, SAMPLE_BYTES)
+    parts = (read_at(file, start, min(SAMPLE_BYTES, offset - start)) for start in starts)
+    return 1 + sum(part.count(b"\n") for part in parts)
+
+
 def _decoded(data: bytes, at: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise InvalidError(f"Byte {at + error.start} is no UTF-8: this is no text of numbers") from None
+        raise InvalidError(
+            f"Byte {at + error.start} is no UTF-8: if this is a text, save it as UTF-8"
+        ) from None
 
 
 def _is_told(line: str) -> bool:

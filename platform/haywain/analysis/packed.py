@@ -51,6 +51,10 @@ class EventTime(int):
     """fluentd's time, in nanoseconds since 1970 UTC."""
 
 
+class NoTimeError(TypeError):
+    """Where a time should stand there is something else."""
+
+
 @dataclass(frozen=True)
 class PackedReader:
     """Reads records that are alike: of one kind, with the same names or as many numbers."""
@@ -125,8 +129,10 @@ class PackedReader:
                 raise InvalidError(f"{where}: {value!r:.40} in {name!r} is no number")
         try:
             self._array([record])
+        except NoTimeError as error:
+            raise InvalidError(f"{where}: {error}") from error
         except (ArithmeticError, TypeError, ValueError) as error:
-            raise InvalidError(f"{where}, does not fit: {error}") from None
+            raise InvalidError(f"{where}, does not fit into {self.layout.dtype}: {error}") from error
 
 
 def open_packed(file: ReadableFile, dtype: str = "") -> PackedReader:
@@ -186,7 +192,7 @@ def _nanoseconds(time: Any) -> int:  # Any: as above
     if type(time) in (int, float) and abs(time) < SECONDS_MAX:
         found: int = round(time * 10**9)
         return found
-    raise TypeError(f"{time!r:.40} is no time in seconds")
+    raise NoTimeError(f"{time!r:.40} is no time in seconds")
 
 
 def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as above
@@ -200,9 +206,7 @@ def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as abov
                 stop = unpacker.tell()
                 yield record, stop
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-            raise InvalidError(
-                f"Byte {at + stop} begins no msgpack: {str(error) or type(error).__name__}"
-            ) from error
+            raise InvalidError(f"At byte {at + stop} begins no record of msgpack") from error
 
 
 def _extension(code: int, data: bytes) -> Any:  # Any: as above

@@ -83,11 +83,21 @@ class WavPart:
         return self.decode(read_at(file, self.start + first * self.frame_bytes, size))
 
 
+def may_begin_wav(head: bytes) -> bool:
+    """Return whether a source may be a WAV by its first 12 bytes; of a shorter one, by those there are.
+
+    >>> may_begin_wav(b"RIFF1234WAVEfmt "), may_begin_wav(b"RIFF"), may_begin_wav(b"a,b"), may_begin_wav(b"")
+    (True, True, False, False)
+    """
+    return bool(head) and any(m.startswith(head[:4]) for m in MAGIC) and b"WAVE".startswith(head[8:12])
+
+
 def read_part(file: ReadableFile, begin: int = 0) -> WavPart:
     """Read the header of the WAV file that begins at a byte; raises InvalidError, WavCutError."""
-    head = read_at(file, begin, 12)
-    if not _may_begin(head) or head[8:] != b"WAVE"[: len(head[8:])]:
-        raise InvalidError(f"This is no WAV: at byte {begin} stands {head!r}, not RIFF, four bytes and WAVE")
+    if not may_begin_wav(read_at(file, begin, 12)):
+        raise InvalidError(
+            f"This is no WAV: at byte {begin} stands something else than RIFF, four bytes and WAVE"
+        )
     head = _exactly(file, begin, 12)
     order = ">" if head[:4] == b"RIFX" else "<"
     riff_size = int(struct.unpack(f"{order}I", head[4:8])[0])
@@ -210,7 +220,7 @@ def _bounded(file: ReadableFile, part: WavPart, accept_cut: bool) -> tuple[WavPa
             return part, None
         if part.end < size:
             for end in (part.end, part.stop):  # some leave out the byte that makes odd data even
-                if _may_begin(read_at(file, end, 4)):
+                if may_begin_wav(read_at(file, end, 4)):
                     return part, end
     begin = _next_header(file, part.start, size)
     if part.stop is not None and not accept_cut:
@@ -234,11 +244,6 @@ def _cut(file: ReadableFile, part: WavPart, begin: int | None, size: int) -> Inv
         f"At byte {part.end}, behind the WAV, stands {found!r}, which begins no WAV;"
         " set accept_cut to pass it over"
     )
-
-
-def _may_begin(data: bytes) -> bool:
-    """Return whether bytes are the first ones of a WAV file, or as many of them as there are."""
-    return any(magic.startswith(data[:4]) for magic in MAGIC) and bool(data)
 
 
 def _next_header(file: ReadableFile, start: int, stop: int) -> int | None:

@@ -5,7 +5,6 @@ Six recordings of a turbine whose bearing wears out, and the resource consumptio
 
 import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from haywain.agent.turbine import recordings
 from haywain.app import Serving
 from haywain.cli.logs import set_up_logs
 from haywain.cli.options import address_options, data_options
+from haywain.cli.scratch import scratch
 from haywain.cli.serve import announce
 from haywain.cli.wear import show_wear
 from haywain.errors import HaywainError, TemporaryError
@@ -36,10 +36,17 @@ T = TypeVar("T")
 @data_options
 @address_options
 def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed them
-    """Start the portal on a new directory with sample data; --data keeps it, and goes on with it."""
+    """Start the portal with sample data on a new directory, which goes when it stops; --data keeps one."""
     set_up_logs()
-    if flags["data"] is None:
-        flags["data"] = Path(tempfile.mkdtemp(prefix="haywain-demo-")) / "var"
+    if flags["data"] is not None:
+        serve(config, flags)
+        return
+    with scratch() as folder:
+        serve(config, flags | {"data": folder / "var"})
+
+
+def serve(config: Path | None, flags: dict[str, Any]) -> None:  # Any: as above
+    """Serve, and send the sample data, until it is stopped."""
     with Serving(load(config, **flags)) as serving:
         agent = Agent(serving)
         announce(serving, agent.stop)

@@ -20,9 +20,10 @@ from haywain.activity.listing import Wanted, list_activities
 from haywain.activity.method import methods_of
 from haywain.activity.outbox import Outbox
 from haywain.document import Document
-from haywain.errors import InvalidError, UnknownNameError
+from haywain.errors import InvalidError
 from haywain.security import may
 from haywain.web.documents import json_object, json_response
+from haywain.web.parameters import given_once
 
 LIMIT = 20
 _FILTERS = ("state", "tag", "path", "limit", "cursor")
@@ -65,14 +66,12 @@ def show_all(request: Request) -> Response:
 
 def wanted(request: Request) -> Wanted:
     """Return what a request asks for; raises InvalidError or UnknownNameError."""
-    for name in request.GET:
-        if name not in _FILTERS:
-            raise UnknownNameError("search key", name, _FILTERS)
-    limit = request.GET.get("limit") or str(LIMIT)
+    given = given_once(request.GET, _FILTERS)
+    limit = given.get("limit") or str(LIMIT)
     if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
         raise InvalidError("limit is a whole number between 1 and 1000")
-    texts = {name: request.GET.get(name, "") for name in ("state", "tag", "cursor")}
-    return Wanted(limit=int(limit), path=request.GET.get("path", "").strip("/"), **texts)
+    texts = {name: given.get(name, "") for name in ("state", "tag", "cursor")}
+    return Wanted(limit=int(limit), path=given.get("path", "").strip("/"), **texts)
 
 
 def cancel_one(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Documents as JSON: read one, list a module, make one, change one."""
 
 import json
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -11,6 +11,7 @@ from pyramid.response import Response
 from haywain.document import Document, Module, PortalRoot
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.security import require
+from haywain.web.creation import creation_of, is_array, sizes_of
 from haywain.web.search import hits_json
 from haywain.workflow import WORKFLOWS
 
@@ -65,10 +66,14 @@ def create_document(request: Request, module: Module, values: dict[str, Any]) ->
         raise UnknownNameError(
             f"Portal Type of {module.id}", str(name)[:100], [cls.portal_type for cls in here]
         )
-    require(request.user, request.site.registry.portal_type(name).edit_permission)
+    cls = request.site.registry.portal_type(name)
+    require(request.user, cls.edit_permission)
+    creation = creation_of(values) if is_array(cls) else None
     id = values.pop("id", None)
-    document: Document = request.portal.new(name, id=id, **values)
-    return document
+    document: Any = request.portal.new(name, id=id, **values)  # Any: it may be an array
+    if creation is not None:
+        document.create(sizes_of(creation.shape), creation.dtype)
+    return cast(Document, document)
 
 
 def change(context: Document, request: Request) -> Response:

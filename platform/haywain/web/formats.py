@@ -35,11 +35,13 @@ class Format:
     """A way to send an array: its media type, and what makes the bytes of an array with named columns.
 
     `length` tells their number beforehand, where that is possible; only then the array may be of any size.
+    `check` raises InvalidError for an array of a shape or dtype that it cannot hold.
     """
 
     media_type: str
     encode: Callable[[Array, Sequence[str]], Iterator[bytes]]
     length: Callable[[Array], int] | None = None
+    check: Callable[[Array], None] = lambda _array: None
 
 
 def format_named(name: str) -> Format:
@@ -48,6 +50,20 @@ def format_named(name: str) -> Format:
         return _FORMATS[name]
     except KeyError:
         raise InvalidError(f"There is no format {name[:40]!r}; use {', '.join(_FORMATS)}") from None
+
+
+def formats_for(array: Array) -> tuple[str, ...]:
+    """Return the names of the formats that can hold an array."""
+    return tuple(name for name, format in _FORMATS.items() if _holds(format, array))
+
+
+def _holds(format: Format, array: Array) -> bool:
+    try:
+        check_size(format, array)
+        format.check(array)
+    except (InvalidError, TooLargeError):
+        return False
+    return True
 
 
 def check_size(format: Format, array: Array) -> None:
@@ -126,36 +142,41 @@ def _json(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
     yield json.dumps(plain(array)).encode()
 
 
-def plain(array: Array) -> Any:  # Any: JSON
+def plain(array: Array, is_json: bool = True) -> Any:  # Any: JSON
     """Return an array as JSON has it: records are objects, moments ISO 8601, what is no number null.
+
+    For people and for CSV, which have words for them, NaN, infinities and NaT stay what they are.
 
     >>> plain(np.array([1.5, np.nan])), plain(np.array([(1, b"a")], [("n", "i2"), ("s", "S2")]))
     ([1.5, None], [{'n': 1, 's': 'a'}])
+    >>> plain(np.array([1.5, np.nan]), is_json=False), plain(np.array(["NaT"], "M8[s]"), is_json=False)
+    ([1.5, nan], ['NaT'])
     """
     if array.dtype.names is not None:
         if array.ndim:
-            return [plain(one) for one in array]
-        return {name: plain(np.asarray(array[name])) for name in array.dtype.names}
+            return [plain(one, is_json) for one in array]
+        return {name: plain(np.asarray(array[name]), is_json) for name in array.dtype.names}
     kind = array.dtype.kind
     if kind == "f":
-        return _finite(array).tolist()
+        return _floats(array, is_json).tolist()
     if kind == "c":
-        return np.stack([_finite(array.real), _finite(array.imag)], -1).tolist()
+        return np.stack([_floats(array.real, is_json), _floats(array.imag, is_json)], -1).tolist()
     if kind in "mM":
-        return _moments(array).tolist()
+        return _moments(array, None if is_json else "NaT").tolist()
     if kind in "SUV":
         return np.frompyfunc(_text, 1, 1)(array).tolist() if array.ndim else _text(array[()])
     return array.tolist()
 
 
-def _finite(array: Array) -> Array:
-    return np.where(np.isfinite(array), array.astype(np.float64), None)  # type: ignore[call-overload,no-any-return]
+def _floats(array: Array, is_finite: bool) -> Array:
+    found = array.astype(np.float64)
+    return np.where(np.isfinite(array), found, None) if is_finite else found  # type: ignore[call-overload]
 
 
-def _moments(array: Array) -> Array:
+def _moments(array: Array, not_a_time: str | None) -> Array:
     array = array.astype(array.dtype.newbyteorder("="))  # NumPy knows no other order here
     texts = array.astype(np.int64) if array.dtype.kind == "m" else np.datetime_as_string(array)
-    return np.where(np.isnat(array), None, texts)  # type: ignore[call-overload,no-any-return]
+    return np.where(np.isnat(array), np.array(not_a_time, object), texts)
 
 
 def _text(value: Any) -> str:  # Any: bytes or a text of a NumPy scalar
@@ -169,8 +190,7 @@ def _csv(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    for row in zip(*(plain(column) for column in table), strict=True):
-        writer.writerow("" if value is None else value for value in row)
+    writer.writerows(zip(*(plain(column, is_json=False) for column in table), strict=True))
     yield text.getvalue().encode()
 
 
@@ -179,11 +199,9 @@ def _arrow(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
     import nanoarrow
     from nanoarrow.ipc import StreamWriter
 
+    _check_arrow(array)
     names, table = _table(array, columns)
-    try:
-        children = [_arrow_column(column) for column in table]
-    except (ValueError, KeyError, NotImplementedError, TypeError) as error:
-        raise InvalidError(f"Arrow cannot hold the dtype {array.dtype}: {error}; ask for npy") from error
+    children = [_arrow_column(column) for column in table]
     schema = nanoarrow.struct(
         {name: nanoarrow.Schema(child.schema) for name, child in zip(names, children, strict=True)}
     )
@@ -195,14 +213,27 @@ def _arrow(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
     yield found.getvalue()
 
 
+def _check_arrow(array: Array) -> None:
+    _check_table(array)
+    dtype = array.dtype
+    for one in [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]:
+        if one.subdtype is not None:
+            raise InvalidError(
+                f"Arrow cannot hold the dtype {dtype}: a field holds several values; ask for npy"
+            )
+        is_moment = one.kind == "M" and np.datetime_data(one) in _ARROW_UNITS
+        if not is_moment and (one.kind not in "biuf" or one.itemsize > 8):
+            raise InvalidError(
+                f"Arrow cannot hold the dtype {dtype}: {one} is neither a number nor a moment; ask for npy"
+            )
+
+
 def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
     """Return a column as Arrow: numbers as they are, moments as timestamps in UTC, NaT as null."""
     import nanoarrow
 
-    if column.ndim > 1:
-        raise ValueError("a field holds several values")
     column = np.ascontiguousarray(column, column.dtype.newbyteorder("="))
-    if column.dtype.kind == "M" and np.datetime_data(column.dtype) in _ARROW_UNITS:
+    if column.dtype.kind == "M":
         unit, _ = np.datetime_data(column.dtype)
         valid = np.packbits(~np.isnat(column), bitorder="little")
         return nanoarrow.c_array_from_buffers(
@@ -210,16 +241,20 @@ def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
         )
     if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
         raise ValueError("it is neither a number nor a moment")
-    if not len(column):  # it finds no schema in an empty buffer
-        return nanoarrow.c_array([], nanoarrow.c_array(np.zeros(1, column.dtype)).schema)
+    if not len(column):  # nanoarrow takes an empty one for what has no type
+        return nanoarrow.c_array([], nanoarrow.Schema(nanoarrow.c_array(np.zeros(1, column.dtype)).schema))
     return nanoarrow.c_array(column)
+
+
+def _check_table(array: Array) -> None:
+    if array.ndim > 2 or (array.ndim == 2 and array.dtype.names is not None):
+        raise InvalidError(f"A table has two dimensions, the slice has {array.ndim}; pick one by the index")
 
 
 def _table(array: Array, columns: Sequence[str]) -> tuple[list[str], list[Array]]:
     """Return an array as named columns; raises InvalidError for more than two dimensions."""
+    _check_table(array)
     array = np.atleast_1d(array)
-    if array.ndim > 2 or (array.ndim == 2 and array.dtype.names is not None):
-        raise InvalidError(f"A table has two dimensions, the slice has {array.ndim}; pick one by the index")
     if array.dtype.names is not None:
         return list(array.dtype.names), [array[name] for name in array.dtype.names]
     if array.ndim == 1:
@@ -233,8 +268,8 @@ _FORMATS = {
     "npy": Format("application/x-npy", _npy, lambda array: len(npy_head(array)) + array.nbytes),
     "raw": Format("application/octet-stream", _raw, lambda array: array.nbytes),
     "json": Format("application/json", _json),
-    "csv": Format("text/csv; charset=utf-8", _csv),
-    "arrow": Format("application/vnd.apache.arrow.stream", _arrow),
+    "csv": Format("text/csv; charset=utf-8", _csv, check=_check_table),
+    "arrow": Format("application/vnd.apache.arrow.stream", _arrow, check=_check_arrow),
 }
 FORMATS = tuple(_FORMATS)
 """The names of the formats."""

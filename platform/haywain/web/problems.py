@@ -15,6 +15,7 @@ from pyramid_retry import is_last_attempt
 from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
+from haywain.document import Document, Module
 from haywain.errors import (
     HaywainError,
     MethodError,
@@ -24,7 +25,10 @@ from haywain.errors import (
     TemporaryError,
     ThrottledError,
 )
+from haywain.security import may
 from haywain.web.methods import methods_at
+from haywain.web.pages.figures import plural
+from haywain.web.pages.page import href_of, name_of
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +73,30 @@ def wants_page(request: Request) -> bool:
 def problem(request: Request, status: int, title: str, detail: str) -> Response:
     """Return the answer of an error."""
     if wants_page(request):
-        values = {"status": status, "heading": title, "detail": detail, "request_id": request.request_id}
+        values = {
+            "status": status,
+            "heading": title,
+            "detail": detail,
+            "request_id": request.request_id,
+            "back": _way_back(request),
+        }
         body = render("haywain:templates/problem.jinja2", values, request=request).encode("utf-8", "replace")
         return Response(body, status=status, content_type="text/html", charset="utf-8")
     body = problem_body(status, title, detail, request.request_id)
     return Response(body, status=status, content_type="application/problem+json", charset=None)
+
+
+def _way_back(request: Request) -> tuple[str, str]:
+    """Return address and name of what the address began with, as far as the user may see that; else ""s."""
+    context = getattr(request, "context", None)
+    if not isinstance(context, Module | Document) or not _is_known(request):
+        return "", ""
+    if isinstance(context, Document):
+        is_page = request.view_name and may(request.user, "view", context)
+        return (href_of(context.path), name_of(context)) if is_page else ("", "")
+    kinds = request.site.registry.portal_types.values()
+    found = [cls for cls in kinds if cls.module_id == context.id and may(request.user, cls.view_permission)]
+    return (href_of(context.id), plural(found[0].portal_type)) if found else ("", "")
 
 
 def _haywain_error(error: HaywainError, request: Request) -> Response:

@@ -10,17 +10,24 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.document import Document
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, near
 from haywain.interfaces import IArray
 from haywain.values import Column
 from haywain.web.formats import Array, check_size, dtype_text, format_named
+from haywain.web.parameters import given_once
 from haywain.web.streamed import Streamed, slot_for
+
+PARAMETERS = ("index", "format", "field")
+"""What the address of a slice may say."""
 
 INDEX_LENGTH = 1000
 """Most characters of an index."""
 
-_SLICE = re.compile(r"([+-]?\d+)?:([+-]?\d+)?(?::([+-]?\d+)?)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
+_SLICE = re.compile(r"([+-]?\d+)? *: *([+-]?\d+)?(?: *: *([+-]?\d+)?)?", re.ASCII)
+
 _DIGITS = 19
+"""So many digits of a number are told."""
 
 Item = int | slice | EllipsisType
 
@@ -59,6 +66,8 @@ def parse_index(text: str, shape: tuple[int, ...]) -> tuple[Item, ...]:
     if len(text) > INDEX_LENGTH:
         raise InvalidError(f"The index is longer than {INDEX_LENGTH} characters")
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if "" in parts:
+        raise InvalidError(f"The item {parts.index('')} of the index (from 0) is empty; : is all of an axis")
     items = tuple(_item(part) for part in parts)
     if items.count(...) > 1:
         raise InvalidError("An index has at most one ellipsis (...)")
@@ -74,7 +83,7 @@ def _item(part: str) -> Item:
     if part == "...":
         return ...
     try:
-        if re.fullmatch(rf"[+-]?\d{{1,{_DIGITS}}}", part, re.ASCII):
+        if _NUMBER.fullmatch(part):
             return int(part)
         found = _SLICE.fullmatch(part)
         if found is None:
@@ -93,7 +102,8 @@ def _check_bounds(items: tuple[Item, ...], shape: tuple[int, ...]) -> None:
     axes = [*enumerate(before), *enumerate(after, len(shape) - len(after))]
     for axis, item in axes:
         if isinstance(item, int) and not -shape[axis] <= item < shape[axis]:
-            raise InvalidError(f"The index {item} lies outside of axis {axis}, which has {shape[axis]}")
+            shown = f"{item}" if abs(item) < 10**_DIGITS else f"{str(item)[:_DIGITS]}…"
+            raise InvalidError(f"The index {shown} lies outside of axis {axis}, which has {shape[axis]}")
 
 
 def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]:
@@ -114,9 +124,10 @@ def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]
 def show(context: Document, request: Request) -> Response:
     """Answer a slice; its shape and dtype stand in the headers."""
     document = cast(ArrayDocument, context)
-    format = format_named(request.GET.get("format", "npy"))
-    items = parse_index(request.GET.get("index", ""), document.shape)
-    array = picked(document, items, request.GET.get("field", ""))
+    given = given_once(request.GET, PARAMETERS)
+    format = format_named(given.get("format", "npy"))
+    items = parse_index(given.get("index", ""), document.shape)
+    array = picked(document, items, given.get("field", ""))
     check_size(format, array)
     pieces = format.encode(array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)
@@ -143,9 +154,16 @@ def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") ->
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:
-        known = ", ".join(array.dtype.names or ()) or "none"
-        raise InvalidError(f"There is no field {field[:40]!r}; there are: {known}")
+        raise InvalidError(_no_field(document, field))
     return np.asarray(array[field])
+
+
+def _no_field(document: ArrayDocument, field: str) -> str:
+    """Say that there is no such field; a column of that name is picked by the index."""
+    names = [column.name for column in document.columns]
+    if document.dtype.names is None and field in names and len(document.shape) == 2:
+        return f"{field[:40]!r} is a column and no field: pick it by the index, as in :, {names.index(field)}"
+    return f"There is no field {field[:40]!r}; {near(field, document.dtype.names or ())}"
 
 
 def includeme(config: Configurator) -> None:

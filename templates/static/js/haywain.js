@@ -28,6 +28,32 @@ function improve(root) {
   addCopyButtons(root);
 }
 
+function tell(target, text) {       // beside the part of the page that could not be renewed, which stays
+  forget();
+  const note = document.createElement("p");
+  note.className = "notice bad trouble";
+  note.setAttribute("role", "alert");
+  note.textContent = text;
+  (target?.isConnected ? target : document.getElementById("content").firstElementChild).before(note);
+}
+
+function forget() {
+  for (const note of document.querySelectorAll(".trouble")) note.remove();
+}
+
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = event.detail, answer = ctx.response?.raw;
+  const hasEnded = answer?.redirected && new URL(answer.url).pathname === "/login";
+  if (!answer || (answer.ok && !hasEnded)) { forget(); return; }
+  event.preventDefault();
+  if (hasEnded) { location.reload(); return; }
+  const page = new DOMParser().parseFromString(ctx.text, "text/html");
+  tell(ctx.target, page.querySelector(".problem .lead")?.textContent ?? `The portal answers ${answer.status}; try again.`);
+});
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.ctx && !event.detail.ctx.response) tell(event.detail.ctx.target, "The portal does not answer; this part of the page is as it was.");
+});
+
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();

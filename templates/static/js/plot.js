@@ -8,6 +8,8 @@ const whole = document.getElementById("plot-all");
 const logarithmic = document.getElementById("plot-log");
 const HEIGHT = 280;
 const COLOURS = ["#2e7d4f", "#c0811c", "#3f6fb5", "#a63d6d", "#6b5bb0", "#2f8f92", "#8c5a2b", "#7a7f35"];
+const RATE = Number(box.dataset.rate);   // rows a second, 0: unknown
+const TICK_WIDTH = 90;
 const explanation = note.textContent;
 let range = null;                  // rows [start, stop), null: all
 let drawn = null;
@@ -18,9 +20,9 @@ function style(name) {
 }
 
 function chosen() {
-  const more = document.getElementById("plot-more")?.value.match(/\d+/g) ?? [];
+  const more = document.getElementById("plot-more")?.value.split(/[\s,;]+/).filter(Boolean) ?? [];
   const ticked = [...columns.querySelectorAll("input:checked")].map((input) => input.value);
-  return [...new Set([...ticked, ...more])].slice(0, 8);
+  return [...new Set([...ticked, ...more])];
 }
 
 async function load() {
@@ -36,25 +38,29 @@ async function load() {
 }
 
 function draw(plot, numbers) {
-  const series = [{ label: "Row", value: (_, row) => row?.toLocaleString() ?? "" }];
+  const series = [{ label: "Row", value: (_, row) => place(row) }];
   const bands = [];
   const data = [plot.at];
-  plot.curves.forEach((curve, place) => {
-    const colour = COLOURS[numbers[place] % COLOURS.length];
+  plot.curves.forEach((curve, number) => {
+    const colour = COLOURS[numbers[number] % COLOURS.length];
     const label = curve.unit ? `${curve.name} (${curve.unit})` : curve.name;
-    series.push({ label: `${label} highest`, stroke: colour, width: 1 }, { label: `${label} lowest`, stroke: colour, width: 1 });
-    bands.push({ series: [2 * place + 1, 2 * place + 2], fill: `${colour}55` });
+    const high = 2 * number + 1, low = high + 1;
+    series.push({ label, stroke: colour, width: 1, value: (u, value, _, at) => span(u.data[low][at], value) });
+    series.push({ class: "lowest", stroke: colour, width: 1 });
+    bands.push({ series: [high, low], fill: `${colour}55` });
     data.push(curve.high.map(positive), curve.low.map(positive));
   });
   drawn?.destroy();
-  drawn = new uPlot({ width: box.clientWidth, height: HEIGHT, series, bands, axes: [axis(), axis()],
+  drawn = new uPlot({ width: box.clientWidth, height: HEIGHT, series, bands,
+    axes: [{ ...axis(), splits: rowTicks, values: (_, rows) => rows.map(tick) }, { ...axis(), size: asWide, values: (_, values) => values.map(short) }],
     scales: { x: { time: false }, y: { distr: logarithmic.checked ? 3 : 1 } },
     cursor: { drag: { setScale: false } }, legend: { live: true },
-    hooks: { setSelect: [(u) => zoom(u, plot)] } }, data, box);
+    hooks: { setSelect: [(u) => zoom(u, plot)], setSeries: [both] } }, data, box);
   drawn.over.addEventListener("dblclick", reset);
   whole.hidden = !range;
   const stretch = `Rows ${plot.start.toLocaleString()} to ${plot.stop.toLocaleString()} of ${plot.rows.toLocaleString()}. `;
-  note.textContent = stretch + (plot.is_sampled ? "So many rows are drawn from a part of each stretch, a short peak may be missing; look closer to see all." : explanation);
+  const isEmpty = data.slice(1).every((values) => values.every((value) => value === null));
+  note.textContent = stretch + (isEmpty ? `There are no ${logarithmic.checked ? "positive" : "finite"} values to draw.` : plot.is_sampled ? "So many rows are drawn from a part of each stretch, a short peak may be missing; look closer to see all." : explanation);
   box.dataset.drawn = `${plot.start}:${plot.stop}`;
 }
 
@@ -64,7 +70,50 @@ function positive(value) {
 
 function axis() {
   const grid = { stroke: style("--pico-muted-border-color"), width: 1 };
-  return { stroke: style("--pico-muted-color"), grid, ticks: grid, size: 56 };
+  return { stroke: style("--pico-muted-color"), grid, ticks: grid };
+}
+
+function asWide(u, labels, number, cycle) {     // an axis is as wide as its labels
+  const one = u.axes[number];
+  if (cycle > 1) return one._size;
+  u.ctx.font = one.font[0];
+  const widest = Math.max(0, ...(labels ?? []).map((label) => u.ctx.measureText(label ?? "").width));
+  return Math.ceil(one.ticks.size + one.gap + widest / devicePixelRatio) + 4;
+}
+
+function rowTicks(u, _, first, last) {          // whole rows, or round seconds
+  const unit = RATE || 1, least = RATE ? 1e-12 : 1;
+  const rough = Math.max(least, (last - first) / unit / Math.max(1, Math.floor(box.clientWidth / TICK_WIDTH)));
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+  const found = [];
+  for (let number = Math.ceil(first / unit / step); number * step * unit <= last; number += 1) found.push(number * step * unit);
+  return found;
+}
+
+function tick(row) {
+  return RATE ? `${short(row / RATE)} s` : short(row);
+}
+
+function place(row) {
+  if (row === null || row === undefined) return "";
+  return RATE ? `${row.toLocaleString()} (${tick(row)})` : row.toLocaleString();
+}
+
+function span(low, high) {
+  if (high === null || high === undefined) return "";
+  return low === high ? short(high) : `${short(low)} to ${short(high)}`;
+}
+
+function short(value) {            // so few digits that they can be read; a power of ten where there would be many
+  if (value === null || value === undefined) return "";
+  const plain = Number(value.toPrecision(9)), size = Math.abs(plain);
+  if (size && (size >= 1e7 || size < 1e-4)) return plain.toExponential().replace("e+", "e");
+  return plain.toLocaleString(undefined, { maximumFractionDigits: 12 });
+}
+
+function both(u, number, change) { // the band of a column comes and goes as one
+  if (number % 2 && change.show !== undefined && u.series[number + 1].show !== change.show) u.setSeries(number + 1, { show: change.show });
 }
 
 function zoom(u, plot) {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 from tests.functional.browser.test_appearance import STICKS_OUT, look
-from tests.functional.program import Client, Program, until
+from tests.functional.program import PASSWORD, Client, Program, until
 
 PATIENCE_MS = 20_000
 
@@ -35,7 +35,7 @@ def test_form_leads_to_an_activity_that_shows_its_result_by_itself(page: Page, r
     page.get_by_role("link", name="Compute the spectrum").click()
     page.get_by_role("button", name="Run").click()
     expect(page.locator(".state")).to_have_text("done", timeout=PATIENCE_MS)
-    expect(page.locator("#result + dl")).to_contain_text("660.0")
+    expect(page.locator("[aria-labelledby=result] dl")).to_contain_text("660.0")
     picture = page.locator("figure img")
     until(lambda: picture.evaluate("img => img.naturalWidth") > 100, "the picture")
     look(page, "activity")
@@ -61,7 +61,7 @@ def test_plot_zooms_and_goes_back(page: Page, array: str) -> None:
     expect(plot).to_have_attribute("data-drawn", "0:960000")
     page.get_by_label("Log scale").check()
     page.locator("#plot-columns input").first.uncheck()
-    expect(page.locator("#plot .u-series")).to_have_count(3)
+    expect(page.locator("#plot .u-series:visible")).to_have_count(2)
     look(page, "data-array")
 
 
@@ -77,6 +77,67 @@ def test_slice_changes_the_grid_and_the_address(page: Page, array: str) -> None:
     assert page.evaluate(STICKS_OUT) <= 0
 
 
+def test_part_that_cannot_be_renewed_stays_and_says_why(page: Page, array: str, said: list[str]) -> None:
+    page.goto(f"/{array}")
+    page.get_by_label("Index").fill("9,")
+    page.route("**/*index=9*", lambda route: route.fulfill(status=503, body=""))
+    page.get_by_role("button", name="Go").click()
+    expect(page.get_by_role("alert")).to_contain_text("answers 503")
+    expect(page.locator("#slice tbody tr")).to_have_count(25)
+    page.route("**/*index=8*", lambda route: route.abort())
+    page.get_by_label("Index").fill("8")
+    page.get_by_role("button", name="Go").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.get_by_label("Index").fill("0:3")
+    page.get_by_role("button", name="Go").click()
+    expect(page.locator("#slice tbody tr")).to_have_count(3)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    said.clear()
+
+
+def test_login_that_has_ended_leads_to_the_login(page: Page, portal: Program, array: str) -> None:
+    page.goto(f"/{array}")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Go").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+
+
+def test_axis_is_as_wide_as_its_labels(page: Page, client: Client) -> None:
+    path = client.stream(
+        "steps.csv", b"small,large\n" + b"".join(b"%d,%d\n" % (n, n * 999_000) for n in range(9))
+    )
+    page.goto("/" + run(client, path, "stream_to_array")["result"]["array"])
+    plot, area = page.locator("#plot[data-drawn]"), page.locator("#plot .u-over")
+    expect(plot).to_be_visible()
+    wide = area.evaluate("one => one.offsetLeft")
+    page.get_by_label("large").uncheck()
+    expect(page.locator("#plot .u-series:visible")).to_have_count(2)
+    assert area.evaluate("one => one.offsetLeft") < wide - 20
+
+
+def test_plot_names_the_column_that_there_is_not(page: Page, client: Client, said: list[str]) -> None:
+    path = client.stream("wide.csv", b",".join(b"%d" % n for n in range(40)) + b"\n")
+    page.goto("/" + run(client, path, "stream_to_array")["result"]["array"])
+    more, note = page.get_by_label("Others, 16 (column 17) to 39 (column 40)"), page.locator("#plot-note")
+    more.fill("9999")
+    more.blur()
+    expect(note).to_contain_text("there is no 9999; they are numbered from 0 to 39")
+    more.fill("20, abc")
+    more.blur()
+    expect(note).to_contain_text("not 'abc'")
+    said.clear()
+
+
+def test_python_of_the_page_reads_the_array_as_it_is_pasted(
+    page: Page, array: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page.goto(f"/{array}")
+    code = page.get_by_label("In Python").inner_text()
+    monkeypatch.setattr("getpass.getpass", lambda: PASSWORD)
+    exec(code, {})
+    assert capsys.readouterr().out.strip() == "(1000, 2) int16"
+
+
 def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None:
     path = client.stream("no.wav", b"this is no recording")
     failed = run(client, path, "spectrum")
@@ -86,7 +147,7 @@ def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None
     page.get_by_role("link", name="Compute the spectrum").first.click()
     expect(page.locator(".notice.bad")).to_contain_text("byte 0")
     page.get_by_role("button", name="Retry").click()
-    expect(page.get_by_role("status")).to_have_text("It is queued once more.")
+    page.wait_for_url("**/activities/*?done=retried")
     expect(page.locator(".state")).to_have_text("failed", timeout=PATIENCE_MS)
 
 

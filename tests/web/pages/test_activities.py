@@ -8,8 +8,21 @@ from pydantic import Field
 from tests.web.pages.conftest import Browser
 
 from haywain.activity.kind import Kind, NoParameters, Work
+from haywain.activity.outbox import Outbox
+from haywain.document import Document
 from haywain.errors import InvalidError
-from haywain.portal import Site
+from haywain.portal import Portal, Site
+
+COLUMNS = [
+    {
+        "name": "left",
+        "nan_count": 1,
+        "mean": 1 / 3,
+        "histogram": {"counts": [1, 0, 3]},
+        "quantiles": {"0.5": 2},
+    },
+    {"name": "<b>", "nan_count": 0, "mean": None, "histogram": {"counts": []}, "quantiles": {"0.5": None}},
+]
 
 
 class CountParameters(NoParameters):
@@ -18,6 +31,8 @@ class CountParameters(NoParameters):
     letter: str = Field("a", max_length=1, description="Which letter.")
     case: Literal["lower", "both"] = Field("lower", description="Whether capitals count.")
     rate: float = Field(1.0, gt=0, description="By how much.")
+    times: int = Field(1, ge=1, le=9, title="How often", description="How often it counts.")
+    no_less: bool = Field(False, title="Take any number", description="Whether none is fine too.")
 
 
 class Count(Kind):
@@ -32,9 +47,14 @@ class Count(Kind):
         work.log(f"looking for {given.letter}")
         yield 0.5
         found = document.read().count(given.letter.encode())
-        if not found:
-            raise InvalidError(f"There is no <{given.letter}> in any of {document.size} bytes")
-        return {"count": found, "stream": document.path}
+        if not found and not given.no_less:
+            raise InvalidError(
+                f"There is no <{given.letter}> in any of {document.size} bytes; set no_less to take that"
+            )
+        return {"count": found, "stream": document.path, "columns": COLUMNS}
+
+    def suits(self, document: Document) -> str:
+        return "" if document.size else "There is not a letter"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,15 +101,70 @@ def test_failure_tells_why_and_can_be_retried(editor: Browser, site: Site, paths
     run(site)
     found = editor.get(page)
     assert "There is no &lt;Q&gt; in any of 22000 bytes" in found and "Why it failed" in found
-    editor.send(f"{page}/retry")
-    assert "queued" in editor.get(page)
+    assert "set “Take any number” to take that" in found
+    retried = editor.send(f"{page}/retry").follow()
+    assert "queued" in retried and "It is queued once more." in retried
     editor.send(f"{page}/cancel")
-    assert "cancelled" in editor.get(page).html.find("span", "state")["class"]
+    found = editor.get(f"{page}?done=retried")
+    assert "cancelled" in found.html.find("span", "state")["class"] and "It was cancelled" in found
+    assert "once more" not in found
     editor.send(f"{page}/retry", letter="ignored")
     run(site)
     assert "failed" in editor.get(page).html.find("span", "state")["class"]
     assert editor.send(f"{page}/retry") and editor.send(f"{page}/retry", status=409)
     run(site)
+
+
+def test_result_that_lists_columns_is_a_table(editor: Browser, site: Site, paths: dict[str, str]) -> None:
+    page = started(editor, paths["weather.log"], letter="r")
+    run(site)
+    found = editor.get(page).html
+    table = found.find("table")
+    heads = [[cell.text for cell in row.find_all("th")] for row in table.thead.find_all("tr")]
+    assert heads == [["Name", "NaN count", "Mean", "Histogram", "Quantiles"], ["0.5"]]
+    rows = [[cell.text for cell in row.find_all(["th", "td"])] for row in table.tbody.find_all("tr")]
+    assert rows == [["left", "1", "0.333333", "", "2"], ["<b>", "0", "", "", ""]]
+    assert [path["d"] for path in table.find_all("path")] == ["M0 24V16H32V24H64V0H96V24Z"]
+    assert found.find("a", string="as JSON")["href"] == f"/api/v1{page}" and "style" not in table.svg.attrs
+
+
+def test_ended_activity_can_be_changed_and_run_again(
+    editor: Browser, site: Site, paths: dict[str, str]
+) -> None:
+    page = started(editor, paths["weather.log"], letter="Q", case="both", rate="0.5", no_less=False)
+    assert "Change and run again" not in editor.get(page)
+    run(site)
+    form = editor.form(editor.get(page).html.select_one(".head .actions a")["href"])
+    assert (form["letter"].value, form["case"].value, form["rate"].value) == ("Q", "both", "0.5")
+    form["no_less"] = True
+    again = form.submit(status=303).headers["Location"].partition("?")[0]
+    run(site)
+    assert "done" in editor.get(again).html.find("span", "state")["class"]
+
+
+def test_running_activity_that_is_cancelled_is_stopping(
+    editor: Browser, site: Site, paths: dict[str, str]
+) -> None:
+    page = started(editor, paths["weather.log"])
+
+    def claim(portal: Portal) -> None:
+        outbox = Outbox.of(portal.root)
+        record = outbox.find(page.rpartition("/")[2])
+        assert record is not None
+        outbox.claim(record, "another process")
+
+    site.transact(claim)
+    editor.send(f"{page}/cancel")
+    for where in (page, "/activities"):
+        assert editor.get(where).html.find("span", "stopping").text == "stopping"
+    assert "It ends at its next step" in editor.get(page)
+
+
+def test_work_that_cannot_be_done_is_shown_with_its_reason(manager: Browser, site: Site) -> None:
+    path, _ = site.transact(lambda portal: str(portal.new("Data Stream", reference="empty").path))
+    items = manager.get(f"/{path}").html.find("ul", "runs").find_all("li")
+    (item,) = [item for item in items if "Count letters" in item.text]
+    assert item.button.has_attr("disabled") and item.small.text == "There is not a letter."
 
 
 def test_list_filters(editor: Browser, site: Site, paths: dict[str, str]) -> None:
@@ -104,13 +179,23 @@ def test_list_filters(editor: Browser, site: Site, paths: dict[str, str]) -> Non
     )
     assert "Nothing matches" in editor.get("/activities?tag=nobody")
     assert "There is no state" in editor.get("/activities?state=asleep", status=400)
+    assert "cursor is the" in editor.get("/activities?cursor=zzz", status=400)
 
 
 def test_wrong_parameters_stand_beside_their_fields(editor: Browser, paths: dict[str, str]) -> None:
     form = editor.form(f"/{paths['weather.log']}/run?kind=count")
-    form["rate"] = "-1"
+    assert form.fields["rate"][0].attrs["step"] == "any" and "min" not in form.fields["rate"][0].attrs
+    form["rate"], form["letter"], form["times"] = "-1", "ab", "many"
     found = form.submit(status=400)
-    assert "greater than 0" in found and found.html.find("input", {"name": "rate"})["aria-invalid"] == "true"
+    assert found.html.find("input", {"name": "rate"})["aria-invalid"] == "true"
+    assert [span.text for span in found.html.find_all("span", "wrong")] == [
+        "This must have at most 1 characters.",
+        "This must be more than 0.",
+        "This must be a whole number.",
+    ]
+    assert "Nothing was started; see below." in found
+    times = found.html.find("input", {"name": "times"})
+    assert (times["step"], times["min"], times["max"]) == ("1", "1", "9")
     assert [option.text for option in found.html.find("select", {"name": "case"}).find_all("option")] == [
         "lower",
         "both",

@@ -41,6 +41,7 @@ def test_page_shows_shape_columns_and_first_rows(viewer: Browser, arrays: dict[s
     page = viewer.get(f"/{arrays['table']}")
     assert "2,000 × 2" in page and "float32" in page and "left &lt;b&gt;" in page and "far side" in page
     assert "left <b>" not in page and [row.th.text for row in page.html.tbody.find_all("tr")][-1] == "24"
+    assert viewer.get(f"/{arrays['table']}/slice?index=0:{'9' * 40}").headers["Array-Shape"] == "2000,2"
     assert page.html.find(id="plot")["data-href"] == f"/{arrays['table']}/plot"
 
 
@@ -110,6 +111,9 @@ def test_slice_of_a_field(viewer: Browser, arrays: dict[str, str]) -> None:
         ("index=0,0,0", 400, "3 items"),
         ("format=pickle", 400, "no format"),
         ("field=v", 400, "no field"),
+        ("field=right", 400, "pick it by the index, as in :, 1"),
+        ("indx=0:2", 400, "did you mean index?"),
+        ("index=0:2&index=3", 400, "index is given twice"),
     ],
 )
 def test_bad_slices(viewer: Browser, arrays: dict[str, str], query: str, status: int, detail: str) -> None:
@@ -147,6 +151,30 @@ def test_plot_answers_lowest_and_highest(viewer: Browser, arrays: dict[str, str]
     assert (found["curves"][0]["name"], found["curves"][0]["unit"], found["rows"]) == ("right", "g", 2000)
     for query in ("columns=2", "columns=a", "start=-1", "width=1.5"):
         viewer.get(f"/{arrays['table']}/plot?{query}", status=400)
+
+
+def test_array_of_many_columns_names_the_first_and_folds_the_others(viewer: Browser, site: Site) -> None:
+    def make(portal: Portal) -> str:
+        columns = tuple({"name": f"column {n}", "unit": "V"} for n in range(1, 6001))
+        array: Any = portal.new("Data Array", reference="wide", columns=columns)
+        array.create((1, 6000), "f4")
+        return str(array.path)
+
+    page = viewer.get(f"/{site.transact(make)[0]}").html
+    card = page.find(id="columns").parent
+    assert len(card.find_all("dt")) == 20 and card.summary.text == "and 5,980 more"
+    assert card.details.p.text.endswith("column 6000 (V)")
+    assert page.find("label", {"for": "plot-more"}).text == "Others, 16 (column 17) to 5999 (column 6000)"
+
+
+def test_what_has_no_plot_says_why(viewer: Browser, site: Site) -> None:
+    def make(portal: Portal) -> str:
+        array: Any = portal.new("Data Array", reference="cube")
+        array.create((3, 3, 4), "f4")
+        return str(array.path)
+
+    page = viewer.get(f"/{site.transact(make)[0]}?index=0:0")
+    assert "An array of 3 dimensions has no plot." in page and "There are no values here" in page
 
 
 def test_wrong_method_is_405(viewer: Browser, arrays: dict[str, str]) -> None:

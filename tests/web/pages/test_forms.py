@@ -24,7 +24,8 @@ def test_mistake_stands_beside_its_field_and_nothing_typed_is_lost(site: Site, m
     page = form.submit(status=400)
     field = page.html.find(id="content_type")
     assert field["value"] == "nonsense" and field["aria-invalid"] == "true"
-    assert "expected" in page.html.find(id=field["aria-describedby"]).find(class_="wrong").text
+    wrong = page.html.find(id=field["aria-describedby"]).find(class_="wrong").text
+    assert wrong == "This must look like text/csv."
     assert page.html.find(id="reference")["value"] == "kept"
     assert page.html.find(id="description").text.splitlines() == ["all", "of it"]
     with site.open() as portal:
@@ -97,3 +98,15 @@ def test_file_in_place_of_a_text_is_a_bad_request(
     path = path.format(paths["weather.log"].rpartition("/")[2])
     fields = {"csrf_token": token, "transition": "validate", "reference": "never"}
     manager.post(path, fields, upload_files=[(name, "a.txt", b"text")], status=400)
+
+
+def test_new_array_has_a_type_and_a_shape(manager: Browser) -> None:
+    form = manager.form("/data_array_module/new")
+    form["reference"], form["dtype"], form["shape"] = "made by hand", "nonsense", "x"
+    page = form.submit(status=400)
+    assert page.html.find(id="dtype")["aria-invalid"] == "true" and page.html.find(id="shape")["value"] == "x"
+    assert "This must look like 0,2." in page
+    form["dtype"], form["shape"] = "<f4", "3, 2"
+    page = form.submit(status=303).follow()
+    assert "3 × 2" in page and "float32" in page and len(page.html.tbody.find_all("tr")) == 3
+    assert "dtype" not in manager.form(page.request.path + "/edit").fields

@@ -113,3 +113,17 @@ def test_first_command_is_safe_to_paste_whatever_the_login(tmp_path: Path) -> No
     finally:
         opened.close()
     assert shlex.split(command)[4:6] == ["--user", "o'neil;ls"] and "?reference=hello.world" in command
+
+
+def test_page_that_there_is_not_leads_back(viewer: Browser, paths: dict[str, str]) -> None:
+    log = paths["weather.log"]
+    for where, href, title in (
+        ("/data_stream_module/nothing", "/data_stream_module", "Back to Data Streams"),
+        (f"/{log}/run?kind=nothing", f"/{log}", "Back to weather.log"),
+        (f"/{log}/nowhere", f"/{log}", "Back to weather.log"),
+    ):
+        links = viewer.get(where, status=404).html.select(".problem a")
+        assert [(a["href"], a.text) for a in links] == [(href, title), ("/", "Go to the start page")]
+    for where in ("/nowhere", "/person_module/nobody"):
+        links = viewer.get(where, status="4*").html.select(".problem a")
+        assert [a["href"] for a in links] == ["/"]

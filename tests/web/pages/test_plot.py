@@ -8,7 +8,7 @@ import pytest
 from haywain.errors import InvalidError
 from haywain.values import Column
 from haywain.web.pages import plot
-from haywain.web.pages.plot import Plot, plot_of, plottable
+from haywain.web.pages.plot import Plot, plot_of, plottable, why_not
 
 
 class Memory:
@@ -67,15 +67,33 @@ def test_long_stretches_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPat
     assert not drawn(values, 0, 100, 10).is_sampled
 
 
-@pytest.mark.parametrize("array", [np.zeros((2, 2, 2)), np.zeros(3, "S2"), np.zeros(3, complex), np.array(1)])
-def test_what_cannot_be_plotted(array: np.ndarray[Any, Any]) -> None:
-    assert plottable(Memory(array)) == []
-    with pytest.raises(InvalidError, match="columns are numbers"):
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((2, 2, 2)), "An array of 3 dimensions has no plot"),
+        (np.zeros((2, 2), [("v", "f4")]), "An array of 2 dimensions has no plot"),
+        (np.zeros(3, "S2"), "no column of real numbers"),
+        (np.zeros(3, complex), "no column of real numbers"),
+        (np.array(1), "A single value has no plot"),
+    ],
+    ids=["3-D", "records in 2-D", "texts", "complex", "scalar"],
+)
+def test_what_cannot_be_plotted_says_why(array: np.ndarray[Any, Any], reason: str) -> None:
+    assert plottable(Memory(array)) == [] and reason in why_not(Memory(array))
+    with pytest.raises(InvalidError, match=reason):
         drawn(array, 0, 1, 1)
+
+
+def test_column_that_there_is_not_is_named() -> None:
+    table = Memory(np.zeros((3, 9)))
+    with pytest.raises(InvalidError, match="no 77; they are numbered from 0 to 8"):
+        plot_of(table, [1, 77], 0, 3, 3)
+    with pytest.raises(InvalidError, match="shows 8 at most, not 9"):
+        plot_of(table, list(range(9)), 0, 3, 3)
 
 
 def test_nothing_to_plot_in_an_empty_array() -> None:
     found = drawn(np.zeros((0, 2)), 0, 0, 100)
     assert (found.at, found.curves[0].low, found.rows) == ([], [], 0)
-    with pytest.raises(InvalidError, match="columns are numbers from 0 to 1"):
+    with pytest.raises(InvalidError, match="no 2; they are numbered from 0 to 1"):
         drawn(np.zeros((0, 2)), 0, 0, 100, column=2)

@@ -12,26 +12,29 @@ from pyramid.response import Response
 from haywain.activity.job import cancel, result_of, retry, seen
 from haywain.activity.listing import PHASES, Wanted, list_activities
 from haywain.activity.outbox import Outbox
-from haywain.activity.record import Activity
+from haywain.activity.record import ENDED, Activity
 from haywain.document import Document
 from haywain.errors import NotFoundError
 from haywain.security import may
+from haywain.validation import in_labels, label_of, labels_of
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.document import Fact
 from haywain.web.pages.figures import Moment, count_text, duration_text
 from haywain.web.pages.page import Values, add_page, href_of, name_of, see
+from haywain.web.pages.results import is_table, tables_of
 
 PER_PAGE = 50
 
 
 @dataclass(frozen=True)
 class Row:
-    """An activity in a list."""
+    """An activity in a list; `shown` is its state as people see it."""
 
     id: str
     title: str
     document: str
     state: str
+    shown: str
     percent: int
     error: str
     waits_for: str
@@ -81,8 +84,9 @@ def row_of(record: Activity, request: Request) -> Row:
         title=title_of(record, request),
         document=name_of(document) if document is not None else record.path,
         state=record.state,
+        shown="stopping" if record.state == "running" and record.is_cancelled else record.state,
         percent=round(100 * record.progress),
-        error=record.error,
+        error=in_labels(record.error, _labels(record, request)),
         waits_for=record.waits_for,
         duration=duration_text(record.spent_s),
         tag=record.tag,
@@ -114,22 +118,38 @@ def show(request: Request) -> Values:
     return {
         "row": row_of(record, request),
         "document_href": href_of(record.path) if document is not None else "",
-        "facts": _facts(record),
+        "facts": _facts(record, _labels(record, request)),
         "results": _results(result, request),
+        "tables": tables_of(result),
+        "again_href": _again(record, document, request),
         "pictures": _pictures(result, request),
         "log": "\n".join(record.log),
         "trace": record.trace,
-        "is_asked_to_stop": record.is_cancelled,
         "is_moving": record.state in ("queued", "running"),
         "may_cancel": may_change
         and record.state in ("queued", "running", "failed")
         and not record.is_cancelled,
         "may_retry": may_change and record.state in ("failed", "cancelled"),
-        "here": request.path,
+        "here": request.path_qs,
     }
 
 
-def _facts(record: Activity) -> list[Fact]:
+def _labels(record: Activity, request: Request) -> dict[str, str]:
+    """Return what people call the parameters of an activity."""
+    kind = request.site.registry.activities.get(record.method)
+    return labels_of(kind.parameters) if kind is not None else {}
+
+
+def _again(record: Activity, document: Document | None, request: Request) -> str:
+    """Return the address of the form with what an ended activity was given; "" if it cannot be run."""
+    kind = request.site.registry.activities.get(record.method)
+    if document is None or kind is None or record.state not in ENDED:
+        return ""
+    query = urlencode({"kind": record.method, "like": record.id})
+    return f"{href_of(record.path)}/run?{query}" if may(request.user, kind.permission, document) else ""
+
+
+def _facts(record: Activity, labels: dict[str, str]) -> list[Fact]:
     parameters = json.loads(record.parameters)
     moments = (("Made", record.created), ("Last start", record.started), ("End", record.finished))
     texts = {
@@ -145,7 +165,7 @@ def _facts(record: Activity) -> list[Fact]:
         *(Fact(name, "", moment=Moment.at(moment)) for name, moment in moments if moment),
         *(Fact(name, text) for name, text in texts.items() if text),
         *(
-            Fact(_plain(name), _text(value))
+            Fact(labels.get(name) or label_of(name), _text(value))
             for name, value in parameters.items()
             if value not in (None, "", [])
         ),
@@ -158,11 +178,13 @@ def _results(result: Any, request: Request) -> list[Fact]:  # Any: JSON
         return []
     found = []
     for name, value in result.items() if isinstance(result, dict) else [("result", result)]:
+        if is_table(value):
+            continue
         document = _document(value, request) if isinstance(value, str) and "/" in value else None
         if document is not None:
-            found.append(Fact(_plain(name), name_of(document), href_of(document.path)))
+            found.append(Fact(label_of(name), name_of(document), href_of(document.path)))
         else:
-            found.append(Fact(_plain(name), _text(value)))
+            found.append(Fact(label_of(name), _text(value)))
     return found
 
 
@@ -172,12 +194,10 @@ def _pictures(result: Any, request: Request) -> list[tuple[str, str]]:  # Any: J
     return [(href_of(d.path), name_of(d)) for d in documents if d is not None and d.portal_type == "Image"]
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
 def _text(value: Any) -> str:  # Any: JSON
-    text = json.dumps(value) if isinstance(value, dict | list | bool) else value_text(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = json.dumps(value) if isinstance(value, dict | list) else value_text(value)
     return text if len(text) <= 2000 else f"{text[:2000]}…"
 
 
@@ -199,8 +219,10 @@ def includeme(config: Configurator) -> None:
         ("activities_page", "/activities", show_all, "activities"),
         ("activity_page", "/activities/{id}", show, "activity"),
     ):
-        config.add_route(name, path, request_method="GET")
+        config.add_route(name, path)
         add_page(config, view, template, route_name=name)
     for name, change in (("cancel", cancel_one), ("retry", retry_one)):
-        config.add_route(f"activity_{name}_page", f"/activities/{{id}}/{name}", request_method="POST")
-        config.add_view(change, route_name=f"activity_{name}_page", permission="activity")
+        config.add_route(f"activity_{name}_page", f"/activities/{{id}}/{name}")
+        config.add_view(
+            change, route_name=f"activity_{name}_page", request_method="POST", permission="activity"
+        )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from haywain.document import Document
 from haywain.interfaces import IByteStream
+from haywain.validation import label_of
 from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import href_of, name_of
 
@@ -38,7 +39,7 @@ def title_of(column: str) -> str:
     >>> title_of("modified"), title_of("content_type")
     ('Last change', 'Content type')
     """
-    return _TITLES.get(column, column.replace("_", " ").capitalize())
+    return _TITLES.get(column) or label_of(column)
 
 
 def columns_of(portal_type: str) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from pyramid.request import Request
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
-from haywain.web.formats import FORMATS, Array, plain
+from haywain.web.formats import Array, formats_for, plain
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, size_text
-from haywain.web.pages.page import Values, add_page, head_of, url_of
-from haywain.web.pages.plot import plottable
+from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
+from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
 from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
 
@@ -24,8 +24,26 @@ GRID_ROWS, GRID_COLUMNS = 25, 12
 """Most rows and columns of the grid."""
 
 _CELL_LENGTH = 60
+MOST_COLUMNS = 20
+"""Columns that are told of with their units; the others stand behind them, folded."""
+
 MOST_CHOICES, CHOSEN = 16, 4
 """Columns of the plot to choose from, and those chosen at first."""
+
+
+_PYTHON = """\
+import base64, getpass, io, urllib.request
+import numpy
+
+login = {login!r} + getpass.getpass()
+basic = base64.b64encode(login.encode()).decode()
+request = urllib.request.Request(
+    {url!r},
+    headers={{"Authorization": f"Basic {{basic}}"}},
+)
+with urllib.request.urlopen(request) as answer:
+    rows = numpy.load(io.BytesIO(answer.read()))
+print(rows.shape, rows.dtype)"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,7 @@ class Grid:
     rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
     shape: str = ""
     cut: str = ""
+    formats: tuple[str, ...] = ()
     wrong: str = ""
     previous: str = ""
     next: str = ""
@@ -60,11 +79,13 @@ def show(context: Document, request: Request) -> Values:
         "size": size_text(context.size),
         "facts": _facts(context, request),
         "description": context.properties.description,
-        "columns": document.columns,
+        "columns": document.columns[:MOST_COLUMNS],
+        "folded": _folded(document),
         "choices": _choices(document),
+        "rate_hz": getattr(context.properties, "rate_hz", 0.0),
+        "no_plot": _no_plot(document),
         "more_columns": _more_columns(document),
         "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
-        "formats": FORMATS,
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
     }
@@ -104,10 +125,33 @@ def _choices(document: ArrayDocument) -> tuple[Choice, ...]:
     )
 
 
+def _folded(document: ArrayDocument) -> tuple[str, str]:
+    """Return how many columns are not told of, and their names; ("", "") if none."""
+    rest = document.columns[MOST_COLUMNS:]
+    names = (f"{column.name} ({column.unit})" if column.unit else column.name for column in rest)
+    return (f"{len(rest):,}", ", ".join(names)) if rest else ("", "")
+
+
+def _no_plot(document: ArrayDocument) -> str:
+    """Say why there is no plot of an array that was created; "" where there is one."""
+    if not document.is_created:
+        return ""
+    return why_not(document) or ("" if document.shape[0] else "There are no rows to plot yet")
+
+
 def _more_columns(document: ArrayDocument) -> str:
-    """Return which columns can be plotted beside those to choose from, "" if none."""
-    count = len(plottable(document)) if document.is_created else 0
-    return f"{MOST_CHOICES} to {count - 1}" if count > MOST_CHOICES else ""
+    """Return which columns can be plotted beside those to choose from, "" if none.
+
+    They are numbered as in an index, from 0; where their names are others, those of the ends stand beside.
+    """
+    names = plottable(document) if document.is_created else []
+    if len(names) <= MOST_CHOICES:
+        return ""
+    ends = [
+        str(number) if names[number] == str(number) else f"{number} ({names[number]})"
+        for number in (MOST_CHOICES, len(names) - 1)
+    ]
+    return " to ".join(ends)
 
 
 def grid_of(document: ArrayDocument, index: str) -> Grid:
@@ -129,7 +173,16 @@ def grid_of(document: ArrayDocument, index: str) -> Grid:
     )
     previous, following = _neighbours(index, first, document.shape)
     shape = "×".join(map(str, array.shape)) or "1"
-    return Grid(index, headings, rows, shape, _cut(array, table), "", previous, following)
+    return Grid(
+        index,
+        headings,
+        rows,
+        shape,
+        _cut(array, table),
+        formats_for(array),
+        previous=previous,
+        next=following,
+    )
 
 
 def _steps(first: Any, shape: tuple[int, ...]) -> tuple[int, int]:  # Any: an item of an index
@@ -141,8 +194,8 @@ def _steps(first: Any, shape: tuple[int, ...]) -> tuple[int, int]:  # Any: an it
 
 def _table(array: Array) -> Array:
     """Return an array as rows, of more than two dimensions the first of all but the last two."""
-    while array.ndim > 2:
-        array = array[0] if len(array) else np.empty(array.shape[1:], array.dtype)
+    if array.ndim > 2:
+        array = array[(0,) * (array.ndim - 2)] if array.size else array.reshape(0, array.shape[-1])
     return np.atleast_1d(array)
 
 
@@ -157,23 +210,24 @@ def _headings(table: Array, names: list[str]) -> tuple[str, ...]:
 
 def _rows(table: Array) -> list[list[Any]]:  # Any: JSON
     if table.dtype.names is not None and table.ndim == 1:
-        return [[plain(np.asarray(row[name])) for name in table.dtype.names[:GRID_COLUMNS]] for row in table]
+        names = table.dtype.names[:GRID_COLUMNS]
+        return [[plain(np.asarray(row[name]), is_json=False) for name in names] for row in table]
     if table.ndim == 1:
-        return [[value] for value in plain(table)]
-    found: list[list[Any]] = plain(table[:, :GRID_COLUMNS])
+        return [[value] for value in plain(table, is_json=False)]
+    found: list[list[Any]] = plain(table[:, :GRID_COLUMNS], is_json=False)
     return found
 
 
 def _cell(value: Any) -> str:  # Any: JSON
     if isinstance(value, float):
         return f"{value:.9g}"
-    text = "" if value is None else str(value)
+    text = str(value)
     return text if len(text) <= _CELL_LENGTH else f"{text[:_CELL_LENGTH]}…"
 
 
 def _cut(array: Array, table: Array) -> str:
     parts = []
-    if array.ndim > 2:
+    if array.ndim > 2 and array.size:
         parts.append(f"the first of {shape_text(array.shape[:-2])} tables")
     if len(table) > GRID_ROWS:
         parts.append(f"{GRID_ROWS} of {len(table):,} rows")
@@ -188,7 +242,9 @@ def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, st
     if not isinstance(first, slice) or first.step not in (None, 1) or not shape:
         return "", ""
     start, stop, _ = first.indices(shape[0])
-    length, rest = max(stop - start, 1), index.partition(",")[2]
+    if stop <= start:
+        return "", ""
+    length, rest = stop - start, index.partition(",")[2]
 
     def link(begin: int) -> str:
         text = f"{begin}:{min(begin + length, shape[0])}" + (f",{rest}" if rest else "")
@@ -199,14 +255,12 @@ def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, st
 
 def _commands(document: Document, request: Request) -> tuple[tuple[str, str], ...]:
     """Return what a person can paste into a shell or a notebook."""
-    url = shlex.quote(url_of(request, document.path) + "/slice?index=0:1000&format=npy")
-    login = shlex.quote(request.user.login)
-    python = (
-        "import haywain\n\n"
-        f'with haywain.open("{request.site.path.name}") as portal:\n'
-        f'    view = portal["{document.path}"][:]  # a numpy.ndarray, read as it is used'
-    )
-    return ("A slice of it", f"curl --user {login} --output slice.npy {url}"), ("In Python", python)
+    array: Any = document  # Any: a Document that has an array
+    index = "index=0:1000&" if not array.is_created or array.shape else ""
+    url = f"{url_of(request, document.path)}/slice?{index}format=npy"
+    login = request.user.login
+    curl = command_of(f"curl --user {shlex.quote(login)}", "--output slice.npy", shlex.quote(url))
+    return ("A slice of it", curl), ("In Python", _PYTHON.format(login=login + ":", url=url))
 
 
 def includeme(config: Configurator) -> None:

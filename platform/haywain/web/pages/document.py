@@ -13,12 +13,15 @@ from pyramid.response import Response
 from haywain.document import Document, Module
 from haywain.errors import HaywainError, NotFoundError, TemporaryError
 from haywain.security import may, require
+from haywain.validation import labels_of
+from haywain.web.creation import Creation, is_array
 from haywain.web.documents import create_document, make_transition
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.figures import Moment
 from haywain.web.pages.forms import Field, fields_of, text_in, typed, values_of, with_errors
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
 
+_NOT_DONE = {"Run": "Nothing was started"}
 _ALREADY_ON_TOP = ("reference", "title")
 
 
@@ -35,10 +38,11 @@ class Fact:
 def facts_of(document: Document, request: Request) -> list[Fact]:
     """Return the properties that have a value, and the documents it is linked to and from."""
     found = []
+    labels = labels_of(type(document.properties))
     for name, info in type(document.properties).model_fields.items():
         text = "" if info.exclude else value_text(getattr(document.properties, name))
         if text and name not in _ALREADY_ON_TOP:
-            found.append(Fact(info.title or name.replace("_", " ").capitalize(), text))
+            found.append(Fact(labels[name], text))
     return found + links_of(document, request)
 
 
@@ -76,7 +80,9 @@ def refuse(
     request.tm.doom()
     request.response.status_int = error.status
     shown, rest = with_errors(fields, error)
-    return form_values(heading, shown, back, rest or "Nothing was saved; see below.", submit)
+    return form_values(
+        heading, shown, back, rest or f"{_NOT_DONE.get(submit, 'Nothing was saved')}; see below.", submit
+    )
 
 
 def kind_of(module: Module, request: Request) -> type[Document]:
@@ -94,15 +100,21 @@ def new(context: Module, request: Request) -> Values:
     cls = kind_of(context, request)
     fields = [
         replace(field, value=request.GET[field.name]) if field.name in request.GET else field
-        for field in fields_of(cls.schema)
+        for field in _new_fields(cls)
     ]
     return form_values(f"New {cls.portal_type}", fields, href_of(context.id), submit="Create")
+
+
+def _new_fields(cls: type[Document]) -> list[Field]:
+    """Return the fields of a new document: of an array its type and shape come first behind its names."""
+    fields = fields_of(cls.schema)
+    return [*fields[:2], *fields_of(Creation), *fields[2:]] if is_array(cls) else fields
 
 
 def create(context: Module, request: Request) -> Values | Response:
     """Make a document of what was typed."""
     cls = kind_of(context, request)
-    fields = typed(fields_of(cls.schema), request.POST)
+    fields = typed(_new_fields(cls), request.POST)
     try:
         document = create_document(request, context, values_of(fields))
     except HaywainError as error:

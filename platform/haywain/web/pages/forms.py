@@ -11,16 +11,10 @@ from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
 from haywain.errors import HaywainError, InvalidError
+from haywain.validation import example_of, in_labels, label_of, words_of
 
 _LONG = 1000
 """A text that may be longer than this gets a box of several lines."""
-
-_PLAIN_WORDS = {
-    "string_pattern_mismatch": "This does not have the form that is expected here",
-    "string_too_short": "This must not be empty",
-    "missing": "This must not be empty",
-    "datetime_from_date_parsing": "This is not a date and a time",
-}
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,12 @@ class Field:
     chosen: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     hint: str = ""
+    example: str = ""
     wrong: str = ""
     max_length: int = 0
+    minimum: str = ""
+    maximum: str = ""
+    step: str = ""
     is_required: bool = False
     is_fixed: bool = False
 
@@ -78,8 +76,12 @@ def with_errors(fields: list[Field], error: HaywainError) -> tuple[list[Field], 
     """Return the fields with the errors beside them, and what belongs to no field."""
     cause = error.__cause__
     if not isinstance(cause, ValidationError):
-        return fields, error.detail
-    errors = [(one["loc"], _PLAIN_WORDS.get(one["type"], one["msg"])) for one in cause.errors()]
+        return fields, in_labels(error.detail, {field.name: field.label for field in fields})
+    examples = {field.name: field.example for field in fields}
+    errors = [
+        (one["loc"], words_of(one, examples, examples.get(str(one["loc"][0]) if one["loc"] else "", "")))
+        for one in cause.errors()
+    ]
     wrong = {str(loc[0]): _sentence(message) for loc, message in reversed(errors) if loc}
     rest = [_sentence(message) for loc, message in errors if not loc]
     names = {field.name for field in fields}
@@ -93,13 +95,13 @@ def changed(fields: list[Field], name: str, **changes: Any) -> list[Field]:
 
 
 def _sentence(message: str) -> str:
-    text = message.removeprefix("Value error, ")
+    text = f"this {message}" if message.startswith("must ") else message
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def _control(name: str, info: FieldInfo) -> str:
     annotation = _plain(info.annotation)
-    if annotation is str:
+    if annotation in (str, Any):
         return "textarea" if (_max_length(info) or 0) > _LONG or name == "description" else "text"
     if get_origin(annotation) is Literal:
         return "select"
@@ -116,7 +118,16 @@ def _plain(annotation: Any) -> Any:  # Any: a type, as pydantic keeps it
 
 
 def _max_length(info: FieldInfo) -> int:
-    return next((one.max_length for one in info.metadata if hasattr(one, "max_length")), 0)
+    return int(_bound(info, "max_length") or 0)
+
+
+def _bound(info: FieldInfo, name: str) -> Any:  # Any: a number
+    return next((getattr(one, name) for one in info.metadata if hasattr(one, name)), None)
+
+
+def _end(info: FieldInfo, name: str) -> str:
+    end = _bound(info, name)
+    return "" if end is None else f"{end}"
 
 
 def _field(name: str, info: FieldInfo, control: str) -> Field:
@@ -127,12 +138,16 @@ def _field(name: str, info: FieldInfo, control: str) -> Field:
         hint = f"{hint} Separate them by commas."
     return Field(
         name,
-        info.title or name.replace("_", " ").capitalize(),
+        info.title or label_of(name),
         control,
         choices=tuple(map(str, get_args(_plain(info.annotation)))) if control == "select" else (),
         hint=hint.strip(),
+        example=example_of(info),
         max_length=_max_length(info) if control in ("text", "textarea") else 0,
         is_required=info.is_required(),
+        minimum=_end(info, "ge"),
+        maximum=_end(info, "le"),
+        step=("1" if _plain(info.annotation) is int else "any") if control == "number" else "",
     )
 
 

@@ -61,6 +61,18 @@ def plottable(document: ArrayDocument) -> list[str]:
     return names if len(names) == count else [str(number) for number in range(count)]
 
 
+def why_not(document: ArrayDocument) -> str:
+    """Say why an array has no plot; "" if it has one."""
+    dtype, shape = document.dtype, document.shape
+    if not shape:
+        return "A single value has no plot"
+    if len(shape) > (1 if dtype.names is not None else 2):
+        return f"An array of {len(shape)} dimensions has no plot"
+    if not plottable(document):
+        return "There is no column of real numbers to plot"
+    return ""
+
+
 def _is_number(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biuf" and dtype.subdtype is None
 
@@ -68,8 +80,7 @@ def _is_number(dtype: np.dtype[Any]) -> bool:
 def plot_of(document: ArrayDocument, columns: list[int], start: int, stop: int, width: int) -> Plot:
     """Return the plot of some columns, by number; raises InvalidError for rows or columns there are not."""
     names, rows = plottable(document), document.shape[0] if document.shape else 0
-    if not all(0 <= column < len(names) for column in columns) or not 0 < len(columns) <= MOST_COLUMNS:
-        raise InvalidError(f"columns are numbers from 0 to {len(names) - 1}, at most {MOST_COLUMNS}")
+    _check_columns(columns, len(names), why_not(document))
     stop = min(stop, rows)
     start = min(max(start, 0), stop)
     edges = np.unique(np.linspace(start, stop, min(width, stop - start) + 1).astype(np.int64))
@@ -80,6 +91,16 @@ def plot_of(document: ArrayDocument, columns: list[int], start: int, stop: int, 
         curves.append(Curve(names[number], _unit(document, names[number]), _plain(low), _plain(high)))
     is_sampled = stop - start > EXACT_VALUES
     return Plot(start, stop, rows, edges[:-1].tolist(), curves, is_sampled)
+
+
+def _check_columns(columns: list[int], count: int, reason: str) -> None:
+    if reason:
+        raise InvalidError(reason)
+    if len(columns) > MOST_COLUMNS:
+        raise InvalidError(f"columns: a plot shows {MOST_COLUMNS} at most, not {len(columns)}")
+    for column in columns:
+        if not 0 <= column < count:
+            raise InvalidError(f"columns: there is no {column}; they are numbered from 0 to {count - 1}")
 
 
 def _column(view: Array, number: int, name: str) -> Array:
@@ -131,7 +152,7 @@ def show(context: Document, request: Request) -> Response:
 def _number(text: str, name: str) -> int:
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise InvalidError(f"{name} is a number of 0 or more, not {text[:40]!r}")
+        raise InvalidError(f"{name}: a number of 0 or more is expected, not {text[:40]!r}")
     return int(text)
 
 

@@ -1,5 +1,6 @@
 """Run background work on a document: the kinds that fit it, and a form out of a kind's parameters."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -8,6 +9,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
+from haywain.activity.job import seen
 from haywain.activity.method import Method, methods_of
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
@@ -19,16 +21,19 @@ from haywain.web.pages.page import Values, add_page, href_of, name_of, see
 
 @dataclass(frozen=True)
 class Run:
-    """A button that leads to the form of a kind of work."""
+    """A button that leads to the form of a kind of work; `reason` says why it cannot be run now."""
 
     href: str
     title: str
+    reason: str = ""
 
 
 def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
     """Return the kinds of work that this user may run on a document."""
     return tuple(
-        Run(f"{href_of(document.path)}/run?{urlencode({'kind': kind.name})}", kind.title)
+        Run(
+            f"{href_of(document.path)}/run?{urlencode({'kind': kind.name})}", kind.title, kind.suits(document)
+        )
         for kind in methods_of(request.site.registry, type(document)).values()
         if may(request.user, kind.permission, document)
     )
@@ -37,9 +42,8 @@ def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
 def show(context: Document, request: Request) -> Values:
     """Show the form."""
     kind = _kind(context, request)
-    return form_values(
-        _heading(kind, context), fields_of(kind.parameters), href_of(context.path), submit="Run"
-    )
+    fields = fields_of(kind.parameters, _given_before(kind, request))
+    return form_values(_heading(kind, context), fields, href_of(context.path), submit="Run")
 
 
 def start(context: Document, request: Request) -> Values | Response:
@@ -51,6 +55,15 @@ def start(context: Document, request: Request) -> Values | Response:
     except HaywainError as error:
         return refuse(request, error, _heading(kind, context), fields, href_of(context.path), "Run")
     return see(request, f"activities/{job.id}", "started")
+
+
+def _given_before(kind: Method, request: Request) -> dict[str, Any]:  # Any: JSON
+    """Return what another activity was given, if the address names one of the same kind."""
+    if "like" not in request.GET:
+        return {}
+    record = seen(request.portal, request.GET["like"])
+    given: dict[str, Any] = json.loads(record.parameters) if record.method == kind.name else {}
+    return given
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what pydantic then checks
