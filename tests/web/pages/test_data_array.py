@@ -45,6 +45,16 @@ def test_page_shows_shape_columns_and_first_rows(viewer: Browser, arrays: dict[s
     assert page.html.find(id="plot")["data-href"] == f"/{arrays['table']}/plot"
 
 
+def test_type_of_records_can_be_read(viewer: Browser, arrays: dict[str, str]) -> None:
+    assert "t: datetime64[s], v: float64" in viewer.get(f"/{arrays['records']}")
+
+
+def test_list_tells_shape_and_size(viewer: Browser, arrays: dict[str, str]) -> None:
+    rows = viewer.get("/data_array_module?sort=reference").html.tbody.find_all("tr")
+    found = {row.a.text: [row.find(attrs={"data-label": n}).text for n in ("Shape", "Size")] for row in rows}
+    assert found["bearing"] == ["2,000 × 2", "15.6 KiB"] and found["later"] == ["", "0 B"]
+
+
 def test_slice_of_the_page(viewer: Browser, arrays: dict[str, str]) -> None:
     page = viewer.get(f"/{arrays['table']}", {"index": "1000:1002, 1"})
     assert [[cell.text for cell in row.find_all(["th", "td"])] for row in page.html.tbody.find_all("tr")] == [

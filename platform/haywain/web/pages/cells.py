@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from haywain.document import Document
-from haywain.interfaces import IByteStream
+from haywain.interfaces import IArray, IByteStream
 from haywain.validation import label_of
-from haywain.web.pages.figures import Moment, count_text, size_text
+from haywain.web.pages.figures import Moment, count_text, shape_text, size_text
 from haywain.web.pages.page import href_of, name_of
 
 _COLUMNS = {
     "Data Stream": ("reference", "size", "content_type", "state", "modified"),
+    "Data Array": ("reference", "shape", "size", "state", "modified"),
+    "Image": ("reference", "size", "state", "modified"),
     "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
     "Person": ("reference", "roles", "state", "modified"),
     "Token": ("reference", "login", "scopes", "expires", "state"),
@@ -72,9 +75,15 @@ def _name(document: Document, _name: str) -> Cell:
 
 
 def _size(document: Document, _name: str) -> Cell:
-    if not IByteStream.providedBy(document):
+    if not (IByteStream.providedBy(document) or IArray.providedBy(document)):
         return Cell("size", "Size", "")
     return Cell("size", "Size", size_text(document.size), detail=count_text(document.size, "byte"))
+
+
+def _shape(document: Document, name: str) -> Cell:
+    array: Any = document  # Any: a Document that has an array
+    is_there = IArray.providedBy(document) and array.is_created
+    return Cell("text", title_of(name), shape_text(array.shape) if is_there else "")
 
 
 def _moment(document: Document, name: str) -> Cell:
@@ -103,6 +112,7 @@ def _expires(document: Document, name: str) -> Cell:
 _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "reference": _name,
     "size": _size,
+    "shape": _shape,
     "modified": _moment,
     "created": _moment,
     "state": _state,

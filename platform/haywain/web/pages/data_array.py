@@ -14,7 +14,7 @@ from haywain.errors import InvalidError
 from haywain.interfaces import IArray
 from haywain.web.formats import Array, formats_for, plain
 from haywain.web.pages.document import Fact, links_of
-from haywain.web.pages.figures import Moment, count_text, size_text
+from haywain.web.pages.figures import Moment, count_text, shape_text, size_text, type_text
 from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
@@ -91,21 +91,12 @@ def show(context: Document, request: Request) -> Values:
     }
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape as people read it.
-
-    >>> shape_text((960000, 2)), shape_text(())
-    ('960,000 × 2', 'a single value')
-    """
-    return " × ".join(f"{length:,}" for length in shape) or "a single value"
-
-
 def _facts(context: Document, request: Request) -> list[Fact]:
     document = cast(ArrayDocument, context)
     is_created = document.is_created
     return [
         Fact("Shape", shape_text(document.shape) if is_created else "not created yet"),
-        *([Fact("Type", str(document.dtype))] if is_created else []),
+        *([Fact("Type", type_text(document.dtype))] if is_created else []),
         Fact("Exactly", count_text(context.size, "byte")),
         *links_of(context, request),
         Fact("Last change", "", moment=Moment.at(context.modified)),

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
 
 from haywain import clock
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_MOST_FIELDS = 20
 _STEPS = ((60, 1, "second"), (3600, 60, "minute"), (86_400, 3600, "hour"), (30 * 86_400, 86_400, "day"))
 
 
@@ -20,6 +24,34 @@ def size_text(size_bytes: int) -> str:
         value, unit = value / 1024, unit + 1
     digits = 0 if unit == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as people read it.
+
+    >>> shape_text((960000, 2)), shape_text(())
+    ('960,000 × 2', 'a single value')
+    """
+    return " × ".join(f"{length:,}" for length in shape) or "a single value"
+
+
+def type_text(dtype: np.dtype[Any]) -> str:
+    """Return a type of values as people read it; of a structure the first fields.
+
+    >>> type_text(np.dtype("<f4")), type_text(np.dtype([("time", "M8[us]"), ("at", "f8", 3), ("who", "U9")]))
+    ('float32', 'time: datetime64[us], at: float64 × 3, who: text of 9')
+    """
+    if dtype.names is not None:
+        shown = [f"{name}: {type_text(dtype[name])}" for name in dtype.names[:_MOST_FIELDS]]
+        more = len(dtype.names) - len(shown)
+        return ", ".join(shown) + (f" and {more:,} more" if more else "")
+    if dtype.subdtype is not None:
+        return f"{type_text(dtype.base)} × {shape_text(dtype.shape)}"
+    if dtype.kind == "U":
+        return f"text of {dtype.itemsize // 4}"
+    if dtype.kind == "S":
+        return f"bytes of {dtype.itemsize}"
+    return dtype.name if dtype.isnative else f"{dtype.newbyteorder('=').name}, big-endian"
 
 
 def count_text(count: int, noun: str) -> str:

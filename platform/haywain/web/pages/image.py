@@ -8,7 +8,7 @@ from pyramid.request import Request
 from haywain.document import Document
 from haywain.interfaces import ByteStream
 from haywain.web.pages.document import Fact, facts_of
-from haywain.web.pages.figures import Moment, size_text
+from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import Values, add_page, head_of
 
 
@@ -19,7 +19,13 @@ def show(context: Document, request: Request) -> Values:
     return {
         "head": head_of(context, request),
         "size": size_text(image.size),
-        "facts": [*facts, Fact("Last change", "", moment=Moment.at(context.modified))],
+        "facts": [
+            Fact("Exactly", count_text(image.size, "byte")),
+            *facts,
+            Fact("Last change", "", moment=Moment.at(context.modified)),
+            Fact("Created", "", moment=Moment.at(context.created)),
+            Fact("Path", context.path),
+        ],
         "description": context.properties.description,
         "version": image.etag,
     }
