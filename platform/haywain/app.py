@@ -49,11 +49,11 @@ def open_site(settings: Settings) -> tuple[Site, str]:
         raise
 
 
-def open_portal(where: str, workers: int = 0) -> Portal:
+def open_portal(where: str, workers: int = 0, data: str | None = None) -> Portal:
     """Return a Portal that owns its Site, with so many Workers: closing it closes everything."""
     name = where.removeprefix("file://" if where.startswith("file:///") else "file:")
     path = Path(name) if "://" not in name else None
-    site, _ = open_site(load(data=path) if path is not None else load(database=where))
+    site, _ = open_site(load(data=path) if path is not None else load(database=where, data=data))
     site.workers.start(workers)
     return _OwningPortal(site)
 

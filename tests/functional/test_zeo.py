@@ -10,6 +10,7 @@ import pytest
 from tests.functional import tus
 from tests.functional.program import Client, DatabaseProgram, Program, basic, until
 
+import haywain
 from haywain.values import MIB
 
 
@@ -128,6 +129,19 @@ def test_each_activity_runs_in_one_of_the_portals(clients: tuple[Client, Client]
         until(lambda url=url: two("GET", url).json["state"] == "done", "an activity")  # type: ignore[misc]
         found = one("GET", url).json
         assert (found["result"], found["attempts"]) == ({"sealed": 1}, 1)
+
+
+def test_a_script_works_on_the_database_too(running: Portals, clients: tuple[Client, Client]) -> None:
+    data = running.server.data.with_name("script")
+    with haywain.open(running.server.url, data=str(data)) as portal:
+        stream = portal.new("Data Stream", reference="by a script")
+        stream.append(b"abc")  # type: ignore[attr-defined]  # a Data Stream
+        portal.commit()
+        assert clients[0].data(stream.path) == b"abc"
+        assert clients[0]("POST", f"/{stream.path}/data", b"def").status == 200
+        portal.abort()
+        assert portal.catalog(reference="by a script", size=6).count() == 1
+    assert (data / "catalog.sqlite").exists()
 
 
 def test_while_the_server_is_gone_the_answer_is_503_and_then_all_goes_on(

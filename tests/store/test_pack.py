@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Clock
 from transaction import TransactionManager
 from ZODB.utils import p64
 
@@ -160,6 +161,29 @@ def test_orphans_go_and_blobs_of_the_transaction_under_way_stay(
     assert set(blobs(tmp_path)) == {kept, under_way}
     assert not strange_oid.parent.exists()
     assert kept.parent.exists()
+
+
+def test_what_killed_clients_were_about_to_store_goes_after_a_day(
+    begin: Begin, database: Database, tmp_path: Path, set_clock: Clock
+) -> None:
+    connection, manager = begin()
+    connection.root()["stream"] = stream = Stream()
+    connection.add(stream)
+    stream.append(b"x" * 100)
+    stream.close_tail()
+    stream.seal(0)
+    manager.commit()
+    manager.begin()
+    (blob,) = (tmp_path / "blobs").rglob("*.blob")
+    beside, alone = blob.with_name("0x01abc.tmp-"), tmp_path / "blobs" / "/".join(["0x01"] * 8) / "0x01.tmp"
+    alone.parent.mkdir(parents=True)
+    for path in (beside, alone):
+        path.touch()
+    database.pack()
+    assert beside.exists() and alone.exists()
+    set_clock.forward(days=1.1)
+    database.pack()
+    assert blob.exists() and not beside.exists() and not alone.parent.exists()
 
 
 def test_a_state_that_only_an_undo_repeats_keeps_its_blob(

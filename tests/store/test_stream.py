@@ -4,6 +4,7 @@ import errno
 import gc
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,45 @@ def test_an_append_beside_a_seal_does_not_conflict(
     for each in managers:
         each.commit()
     assert committed(database) == content + b"beside it" * 20
+
+
+def test_seals_and_appends_at_once_meet_no_conflict(
+    storage: Storage, open_stream: Open, database: Database, content: bytes
+) -> None:
+    """In two connections; where the storage is for several, of two clients."""
+    appender, manager = open_stream()
+    other = storage.open("other-cache") if storage.server else database
+    sealed, is_over, failed = [0], threading.Event(), list[BaseException]()
+
+    def seal() -> None:
+        sealer = TransactionManager(explicit=True)
+        try:
+            while not is_over.is_set() or sealed[-1]:
+                sealer.begin()
+                connection = other.connect(sealer)
+                starts = connection.root()["stream"].unsealed()
+                sealed.append(sum(connection.root()["stream"].seal(start) for start in starts))
+                sealer.commit()
+                connection.close()
+        except BaseException as error:  # a conflict, for example
+            failed.append(error)
+            sealer.abort()
+
+    thread = threading.Thread(target=seal)
+    thread.start()
+    for number in range(60):
+        appender.append(bytes([number]) * 40)
+        manager.commit()
+        manager.begin()
+    is_over.set()
+    thread.join()
+    manager.abort()
+    if other is not database:
+        other.close()
+    assert not failed
+    manager.begin()
+    assert appender.read() == content + b"".join(bytes([number]) * 40 for number in range(60))
+    assert sum(sealed) == len(appender.generations) - 1
 
 
 def test_a_seal_keeps_the_bytes_and_drops_the_records(open_stream: Open, content: bytes) -> None:

@@ -35,6 +35,7 @@ class Clients:
     """A server with a stream in its database, and clients of it."""
 
     storage: Storage
+    process: subprocess.Popen[bytes] | None = None
     opened: list[Database] = field(default_factory=list)
     sessions: list[Begun] = field(default_factory=list)
 
@@ -306,8 +307,14 @@ PATCHED = """
             raise OSError(28, "No space left on device")
         return vote(storage, transaction)
 
+    def broken(descriptor):
+        if os.path.exists(sys.argv[2]):
+            raise OSError(5, "Input/output error")
+
     if sys.argv[1] == "full":
         DurableFileStorage.tpc_vote = fail
+    elif sys.argv[1] == "fsync":
+        sys.modules["ZODB.FileStorage.FileStorage"].fsync = broken
     else:
         DurableFileStorage._finish_finish = finish_and_die
     cli.main(["zeo", *sys.argv[3:]])
@@ -326,7 +333,7 @@ def deadly(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> It
         assert process.stdout is not None and process.stdout.readline().startswith(b"haywain: zeo at ")
         server = DatabaseProgram(tmp_path / "var")
         server.url = f"zeo://127.0.0.1:{free_port}"
-        made = Clients(Storage("zeo-private", tmp_path, server))
+        made = Clients(Storage("zeo-private", tmp_path, server), process)
         yield request.param, made
         process.kill()
     server.kill()
@@ -365,6 +372,20 @@ def commit_in_doubt(clients: Clients, manager: TransactionManager, then: Callabl
         manager.commit()
     finally:
         helper.join()
+
+
+@pytest.mark.parametrize("deadly", ["fsync"], indirect=True)
+def test_a_server_whose_disk_fails_ends_and_keeps_nothing(deadly: tuple[str, Clients]) -> None:
+    _, clients = deadly
+    connection, manager = clients.begin()
+    connection.root()["stream"].append(b"x")
+    with pytest.raises(ClientDisconnected):
+        commit_in_doubt(clients, manager, lambda: clients.server.start(clients.server.port))
+    assert clients.process is not None and clients.process.wait(10) == 75
+    again(manager)
+    assert connection.root()["stream"].append(b"x") == 0
+    manager.commit()
+    manager.begin()
 
 
 def test_what_became_of_a_commit_is_learned_from_a_server_that_comes_back(

@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ZODB.fsIndex import fsIndex
 from haywain.store.log import Log
 
 _BLOB = re.compile(r"0x([0-9a-f]{1,16})\.blob")
+_UNSTORED = re.compile(r".+\.tmp-?")
 _LEAST = 100
 """Bytes below which FileStorage does not trust a saved index."""
 
@@ -103,6 +105,17 @@ def _directories(base: str, depth: int) -> Iterator[str]:
         return
     for name in names:
         yield from _directories(f"{base}/{name}", depth - 1)
+
+
+def unstored(blobs: Path, before_s: float) -> Iterator[Path]:
+    """Yield the files that clients of a ZEO server were about to store before a time, and never did."""
+    for folder in _directories(str(blobs), 8):
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if _UNSTORED.fullmatch(entry.name)]
+        for entry in found:
+            with suppress(FileNotFoundError):
+                if entry.stat().st_ctime < before_s:  # of a link the time of the bytes is older
+                    yield Path(entry.path)
 
 
 def orphans(blobs: Path, last_tid: bytes, is_known: Callable[[bytes], bool]) -> Iterator[BlobFile]:

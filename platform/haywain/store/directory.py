@@ -100,7 +100,7 @@ class DataDirectory:
             lock.close()
             raise DataDirectoryInUseError(
                 f"The data directory {self.path} is in use by {holder}; "
-                "stop it first, or use its address instead of the directory"
+                "stop it first, use its address instead of the directory, or name another one with --data"
             ) from error
         self._lock = lock
         lock.truncate(0)

@@ -35,7 +35,7 @@ from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
 from haywain.store.fsync import fsync_path, write_durably
 from haywain.store.pack_lock import packing
 from haywain.store.packer import DurablePacker, check_open
-from haywain.store.sweep import sweep
+from haywain.store.sweep import sweep, sweep_unstored
 from haywain.store.workspace import clean
 
 _EMPTY = b"FS30"
@@ -152,9 +152,9 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
                 raise CorruptDataError(
                     f"The database is damaged and cannot be packed ({error!r}): `haywain verify` says more"
                 ) from error
-            orphans = sweep(self)
+            orphans = len(sweep(self)) + sweep_unstored(self)
         if orphans:
-            _log.warning("removed %d files of blobs that belonged to nothing", len(orphans))
+            _log.warning("removed %d files of blobs that belonged to nothing", orphans)
 
     def _remove_blob_files_tagged_for_removal_during_pack(self) -> None:
         """Remove the blobs that were packed away, once the file that does not name them is there for good."""

@@ -7,8 +7,12 @@ from typing import Any
 
 from ZODB.POSException import POSKeyError
 
-from haywain.store.beside import BlobFile, orphans
+from haywain import clock
+from haywain.store.beside import BlobFile, orphans, unstored
 from haywain.store.log import open_log
+
+ABANDONED_S = 86_400
+"""So old a file may be that a transaction is still going to store."""
 
 
 def sweep(storage: Any) -> list[BlobFile]:  # Any: a DurableFileStorage, which this module serves
@@ -27,6 +31,17 @@ def sweep(storage: Any) -> list[BlobFile]:  # Any: a DurableFileStorage, which t
             if not os.listdir(file.path.parent):
                 file.path.parent.rmdir()
     return found
+
+
+def sweep_unstored(storage: Any) -> int:  # Any: as above
+    """Remove what killed clients of a ZEO server were about to store a day ago; return how many files."""
+    found = list(unstored(Path(storage.blob_dir), clock.now_s() - ABANDONED_S))
+    for path in found:
+        with storage._lock:
+            path.unlink(missing_ok=True)
+            if not os.listdir(path.parent):
+                path.parent.rmdir()
+    return len(found)
 
 
 def _is_known_to(storage: Any) -> Callable[[bytes], bool]:  # Any: as above

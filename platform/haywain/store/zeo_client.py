@@ -154,9 +154,10 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     def _post(self, send: Callable[[Any], object]) -> None:
         """Send a part of a transaction; if the connection is lost before it is sent, the vote finds out."""
         io = self._server.client
-        if not io.operational:
+        protocol = io.protocol
+        if not io.operational or protocol is None:
             raise ClientDisconnected
-        self._server.loop.call_soon_threadsafe(lambda: io.protocol is not None and send(io))
+        self._server.loop.call_soon_threadsafe(lambda: io.protocol is protocol and send(io))
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:  # Any: as ZODB has it
         """Return the state of an object before a transaction."""

@@ -6,6 +6,7 @@ unpickled to merge two changes of one object may name only the classes that a da
 """
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ objects of one oid would meet a conflict.  So many bits for each 1/16 s; they st
 VOTED_S = 90.0
 """So long a client may hold up all others between its vote and its finish; its catalog may wait for 20 s."""
 
+_IN_USE = "Another program listens on {}; name another place"
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,8 @@ class DatabaseServer:
             )
         except OSError as error:
             storage.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(_IN_USE.format(uri_of(place))) from error
             raise AddressError(f"Cannot listen on {uri_of(place)}: {error.strerror or error}") from error
         except BaseException:
             storage.close()
@@ -164,7 +168,7 @@ def _check_free(family: int, place: Place) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         if probe.connect_ex(place) == 0:
-            raise PortInUseError(f"Another program listens on {uri_of(place)}; name another place")
+            raise PortInUseError(_IN_USE.format(uri_of(place)))
 
 
 def _find_allowed(*names: str) -> Any:  # Any: as ZODB has it
