@@ -128,7 +128,7 @@ class _Whole:
                 self.report.add(Problem("catalog", detail, found.uid.to_bytes(8, "big"), found.path))
         except DatabaseError as error:
             self._catalog_problem(error)
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # a damaged module raises what it likes
             self.report.add(

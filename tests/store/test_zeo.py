@@ -14,6 +14,8 @@ from transaction import TransactionManager
 from ZODB.POSException import ConflictError
 
 from haywain.errors import CorruptDataError
+from haywain.settings import load
+from haywain.soundness import verify
 from haywain.store.database import Database, PortalConnection, open_storage
 from haywain.store.stream import Stream
 
@@ -122,3 +124,31 @@ def test_a_blob_that_the_server_lost_is_corrupt_data(
     again(others_manager)
     with pytest.raises(CorruptDataError, match="has no file"):
         two.root()["stream"].read()
+
+
+@pytest.mark.parametrize("uri", ["port"], indirect=True)
+def test_a_database_is_verified_and_packed_through_its_server(
+    clients: list[tuple[PortalConnection, TransactionManager]], uri: str, tmp_path: Path
+) -> None:
+    """Blobs come over the wire, into a directory of their own; what a server lost is a finding."""
+    (one, manager), _ = clients
+    for name in ("stream", "gone"):
+        stream = one.root()[name] = Stream()
+        stream.append(b"x" * 1000)
+        stream.close_tail()
+        manager.commit()
+        manager.begin()
+        stream.seal(0)
+        manager.commit()
+        manager.begin()
+    settings = load(data=tmp_path / "none", database=uri)
+    report = verify(settings)
+    assert report.ok and report.checked["blobs"] == 2 and report.checked["streams"] == 2
+    del one.root()["gone"]
+    manager.commit()
+    manager.begin()
+    one.db().pack()
+    (blob,) = (tmp_path / "server/blobs").rglob("*.blob")
+    assert verify(settings).checked["blobs"] == 1
+    os.unlink(blob)
+    assert [problem.kind for problem in verify(settings).problems] == ["blob"]
