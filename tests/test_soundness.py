@@ -433,3 +433,16 @@ def test_many_problems_are_counted_and_not_all_listed() -> None:
     for number in range(2000):
         report.add(Problem("log", "damaged", offset=number))
     assert len(report.problems) == 1000 and report.as_dict()["problem_count"] == 2000
+
+
+def test_a_disk_that_cannot_be_read_is_a_finding(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread, limit = os.pread, (own.data / "Data.fs").stat().st_size // 2
+
+    def failing(descriptor: int, length: int, position: int) -> bytes:
+        if position > limit:
+            raise OSError(5, "Input/output error")
+        return pread(descriptor, length, position)
+
+    monkeypatch.setattr(os, "pread", failing)
+    report = verify(own)
+    assert not report.ok and "cannot be read any further" in report.problems[0].detail

@@ -117,27 +117,30 @@ class _Whole:
         return None
 
     def _check_catalog(self, connection: PortalConnection) -> None:
-        root = connection.root().get("portal")
-        if not isinstance(root, PortalRoot):
-            return
-        later = (found for t in self.source.later() for found in announced_in(t.tid, t.extension))
-        last = u64(self.source.last_tid)
         try:
-            for found in self.agreement.differences(root, last, chain(self.announced, later)):
-                detail = f"{found.detail}; `haywain reindex` makes the catalog anew"
-                self.report.add(Problem("catalog", detail, found.uid.to_bytes(8, "big"), found.path))
+            self._compare_catalog(connection)
         except DatabaseError as error:
             self._catalog_problem(error)
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
-        except Exception as error:  # a damaged module raises what it likes
-            self.report.add(
-                Problem("catalog", f"not all documents could be compared with their rows: {error}")
-            )
+        except Exception as error:  # a damaged root or module raises what it likes
+            detail = f"not all documents could be compared with their rows: {type(error).__name__}: {error}"
+            self.report.add(Problem("catalog", detail))
         self.report.checked["rows"] += self.agreement.compared
         if self.agreement.lagging:
             told = "rows of the catalog are older than a change that was written through a view"
             self.report.notes.append(f"{self.agreement.lagging} {told}")
+
+    def _compare_catalog(self, connection: PortalConnection) -> None:
+        root = connection.root().get("portal")
+        if not isinstance(root, PortalRoot):
+            self.report.add(Problem("reference", "there is a catalog, but the root has no portal"))
+            return
+        later = (found for t in self.source.later() for found in announced_in(t.tid, t.extension))
+        last = u64(self.source.last_tid)
+        for found in self.agreement.differences(root, last, chain(self.announced, later)):
+            detail = f"{found.detail}; `haywain reindex` makes the catalog anew"
+            self.report.add(Problem("catalog", detail, found.uid.to_bytes(8, "big"), found.path))
 
     def _catalog_problem(self, error: DatabaseError) -> None:
         detail = f"catalog.sqlite cannot be read: {error.orig}; remove it: it is made anew at the next start"

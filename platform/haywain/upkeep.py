@@ -40,4 +40,6 @@ class WeeklyPack(threading.Thread):
             try:
                 pack_if_due(self._site)
             except Exception:  # whatever it is, the next hour may be better
+                if self._site.stopping.is_set():
+                    return  # a pack is given up when the site stops
                 _log.exception("the weekly pack failed; it is tried again in an hour")

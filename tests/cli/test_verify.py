@@ -1,6 +1,8 @@
 """`haywain verify`: its exit codes, its lines and its JSON."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,16 @@ def test_a_database_that_a_portal_has_open_is_verified(directory: Path) -> None:
 def test_a_directory_without_a_database_is_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("verify", "--data", tmp_path) == 78
     assert "Data.fs is missing" in capsys.readouterr().err
+
+
+def test_a_root_that_cannot_be_loaded_is_told_by_lines_alone(directory: Path) -> None:
+    """ZODB would log a traceback for each object that it cannot load."""
+    position = (directory / "Data.fs").read_bytes().rindex(b"PersistentMapping") + len(
+        b"PersistentMapping\nq\0."
+    )
+    with flipped(directory / "Data.fs", position * 8):
+        ended = subprocess.run(
+            [sys.executable, "-m", "haywain", "verify", "--data", directory], capture_output=True, text=True
+        )
+    assert ended.returncode == 1 and not ended.stderr
+    assert ended.stdout.startswith("record: object 0000000000000000: it cannot be loaded")

@@ -208,9 +208,9 @@ def test_all_is_synced_before_the_manifest_and_the_manifest_last(
     monkeypatch.setattr(os, "fsync", noting)
     monkeypatch.setattr(backups, "link_file", lambda source, target: False)
     name = data.backup().manifest.stamp
-    assert seen[0] == f"/{name}.fs.part" and seen[1].endswith(".blob.part")
+    assert seen[:2] == [str(data.dest.parent), f"/{name}.fs.part"] and seen[2].endswith(".blob.part")
     assert seen[-2:] == [f"/{name}.json.new", ""]
-    assert {"", "/blobs", "/blobs/0x00"} <= set(seen[2:-2])
+    assert {"", "/blobs", "/blobs/0x00"} <= set(seen[3:-2])
 
 
 @pytest.mark.parametrize("at", ["data", "blob", "manifest"])

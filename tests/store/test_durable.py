@@ -266,6 +266,19 @@ def test_a_pack_killed_between_its_renames_loses_nothing(
     assert "pack" in caplog.text
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_an_old_file_without_the_database_is_kept(database: Database, tmp_path: Path, is_empty: bool) -> None:
+    """Beside a whole Data.fs it is what a killed pack left; without one it may be all there is."""
+    database.storage.close()
+    content = (tmp_path / "Data.fs").read_bytes()
+    (tmp_path / "Data.fs").rename(tmp_path / "Data.fs.old")
+    if is_empty:
+        (tmp_path / "Data.fs").touch()
+    with pytest.raises(DataDirectoryError, match="rename it"):
+        open_storage(f"file:{tmp_path}")
+    assert (tmp_path / "Data.fs.old").read_bytes() == content
+
+
 @pytest.mark.parametrize("state", ["no blobs", "no layout", "empty layout", "empty Data.fs"])
 def test_a_creation_that_was_cut_short_is_finished(tmp_path: Path, state: str) -> None:
     (tmp_path / "Data.fs").write_bytes(b"" if state == "empty Data.fs" else b"FS30")

@@ -89,7 +89,7 @@ class Agreement:
         uid = document.uid
         try:
             path, expected = document.path, row_of(document)
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # a damaged state raises what it likes
             yield Difference(uid, "", f"its row cannot be made: {type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ import click
 
 from haywain.cli.options import data_options
 from haywain.cli.telling import json_option, progress_bar, size_text, tell_json
-from haywain.errors import DataDirectoryError
+from haywain.errors import DataDirectoryError, HaywainError
 from haywain.settings import load
 from haywain.soundness import database_folder
 from haywain.store.backup import Backup
@@ -34,9 +34,7 @@ def command(dest: Path, config: Path | None, full: bool, as_json: bool, **flags:
         with progress_bar() as progress:
             done = Backup(folder, settings.data.absolute(), dest, progress).run(full)
     except OSError as error:
-        raise DataDirectoryError(
-            f"The backup to {dest} failed: {error}; it goes on when run again"
-        ) from error
+        raise HaywainError(f"The backup to {dest} failed: {error}; it goes on when run again") from error
     if as_json:
         tell_json(done.as_dict())
     else:

@@ -10,7 +10,8 @@ from haywain.cli.options import data_options
 from haywain.cli.remote import post, remote_options
 from haywain.cli.telling import json_option, size_text, tell_json
 from haywain.errors import DataDirectoryInUseError
-from haywain.settings import Settings, load
+from haywain.portal import Site
+from haywain.settings import load
 
 PATH = "/api/v1/pack"
 
@@ -29,7 +30,7 @@ def command(
     """
     settings = load(config, **flags)
     try:
-        found = pack(settings, days)
+        site, _ = open_site(settings)
     except DataDirectoryInUseError as error:
         if not (url and token):
             raise DataDirectoryInUseError(
@@ -37,15 +38,16 @@ def command(
                 f"(of a Manager) and run this again, or send POST {PATH}"
             ) from error
         found = post(url, token, PATH, **({} if days is None else {"days": str(days)}))
+    else:
+        found = pack(site, days)
     if as_json:
         tell_json(found)
     else:
         tell(found)
 
 
-def pack(settings: Settings, days: int | None) -> dict[str, Any]:  # Any: JSON
-    """Pack the database of a directory that nobody has open; raises DataDirectoryError and its kinds."""
-    site, _ = open_site(settings)
+def pack(site: Site, days: int | None) -> dict[str, Any]:  # Any: JSON
+    """Pack the database of a directory that nobody else has open, and close it."""
     try:
         return site.pack(days).as_dict()
     finally:

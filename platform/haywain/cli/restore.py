@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from haywain.cli.telling import json_option, progress_bar, tell_json
+from haywain.cli.telling import json_option, progress_bar, quiet_database, tell_json
 from haywain.cli.verify import tell
-from haywain.errors import DataDirectoryError
+from haywain.errors import HaywainError
 from haywain.settings import load
 from haywain.soundness import verify
 from haywain.store.manifest import iso, parse_moment
@@ -29,11 +29,11 @@ def command(dest: Path, config: Path | None, at: str | None, as_json: bool, **fl
     directory = load(config, **flags).data.absolute()
     moment = None if at is None else parse_moment(at)
     try:
-        with progress_bar() as progress:
+        with quiet_database(), progress_bar() as progress:
             found = restore(dest, directory, moment, progress)
             report = verify(load(data=directory, database=""), progress)
     except OSError as error:
-        raise DataDirectoryError(f"The restore into {directory} failed: {error}; remove it first") from error
+        raise HaywainError(f"The restore into {directory} failed: {error}; remove it first") from error
     if as_json:
         tell_json({**found.as_dict(), "verified": report.as_dict()})
     else:

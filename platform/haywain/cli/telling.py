@@ -1,6 +1,7 @@
 """How verbs tell: a progress bar on stderr where that is a terminal, JSON or lines on stdout."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,18 @@ def progress_bar() -> Iterator[Tell]:
             progress.update(tasks[what], completed=done, total=total or None)
 
         yield tell
+
+
+@contextmanager
+def quiet_database() -> Iterator[None]:
+    """Keep ZODB from logging what it cannot load: a verification names it."""
+    logger = logging.getLogger("ZODB")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def json_option(function: F) -> F:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from haywain.cli.options import data_options
-from haywain.cli.telling import json_option, progress_bar, size_text, tell_json
+from haywain.cli.telling import json_option, progress_bar, quiet_database, size_text, tell_json
 from haywain.settings import load
 from haywain.soundness import verify
 from haywain.store.problem import Report
@@ -21,7 +21,7 @@ def command(config: Path | None, as_json: bool, **flags: Any) -> None:  # Any: a
 
     The exit code is 0 if all is sound, 1 if something is damaged.
     """
-    with progress_bar() as progress:
+    with quiet_database(), progress_bar() as progress:
         report = verify(load(config, **flags), progress)
     if as_json:
         tell_json(report.as_dict())

@@ -21,6 +21,7 @@ import haywain
 from haywain import clock
 from haywain.errors import DataDirectoryError, DataDirectoryInUseError
 from haywain.store.copying import Directories, checksum_of, copy_file, copy_range, link_file
+from haywain.store.fsync import fsync_path
 from haywain.store.log import Log, open_log
 from haywain.store.manifest import (
     DATA_FILE,
@@ -97,7 +98,7 @@ class Backup:
 
     def _prepare(self) -> None:
         """Make DEST, if it is not there; refuse what is no backup directory."""
-        if self._dest.is_relative_to(self._folder):
+        if self._dest.is_relative_to(self._folder) or self._dest.is_relative_to(self._data):
             raise DataDirectoryError(f"{self._dest} lies in the directory that is to be backed up")
         self._dest.mkdir(parents=True, exist_ok=True)
         if not (self._dest / LOCK).exists() and (found := [p.name for p in self._dest.iterdir()]):
@@ -105,6 +106,7 @@ class Backup:
                 f"{self._dest} holds {min(found)!r} and no backups; name a new directory"
             )
         (self._dest / LOCK).touch()
+        fsync_path(self._dest.parent)
 
     def _remove_incomplete(self, complete: set[str]) -> None:
         """Remove what a backup that was cut short left of Data.fs; blobs are complete, and used again."""
@@ -193,9 +195,9 @@ class Backup:
     def _copy_blob(self, path: str) -> BlobEntry:
         source, target = self._folder / "blobs" / path, self._dest / "blobs" / path
         length = source.stat().st_size
+        self._directories.make(target.parent)  # also of what is there: it was perhaps never synced
         if _size(target) == length and (checksum := checksum_of(source)) == checksum_of(target):
             return BlobEntry(path, length, checksum)  # of a backup that was cut short
-        self._directories.make(target.parent)
         checksum = checksum_of(source) if link_file(source, target) else copy_file(source, target)
         self._copied += length
         return BlobEntry(path, length, checksum)

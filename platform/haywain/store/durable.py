@@ -201,6 +201,8 @@ def _create(data_fs: Path, blobs: Path) -> None:
     if not data_fs.exists() and old.exists() and data_fs.with_name(f"{data_fs.name}.pack").exists():
         _log.warning("a pack of %s was interrupted; the file from before it is taken", data_fs)
         old.rename(data_fs)
+    if old.exists() and not (data_fs.exists() and data_fs.stat().st_size):
+        raise DataDirectoryError(f"{data_fs} is missing, but not {old}; if that is the database, rename it")
     if not data_fs.exists() or not data_fs.stat().st_size:
         if any(path.name.startswith("0x") for path in (blobs.iterdir() if blobs.exists() else ())):
             raise DataDirectoryError(f"{data_fs} is missing, but not its blobs; restore it from a backup")

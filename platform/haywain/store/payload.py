@@ -99,7 +99,7 @@ class Payload:
             state = unpickler.load()
             if issubclass(cls, Broken):
                 raise CorruptDataError(f"there is no class {cls.__module__}.{cls.__name__}")
-        except (MemoryError, KeyboardInterrupt):
+        except OSError:
             raise
         except Exception as error:  # a damaged pickle raises what it likes
             self._complain("record", record.oid, f"it cannot be loaded: {type(error).__name__}: {error}")

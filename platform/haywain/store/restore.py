@@ -10,7 +10,7 @@ from typing import Any
 from haywain.errors import CorruptDataError, DataDirectoryError
 from haywain.store.copying import Directories, copy_file, copy_range
 from haywain.store.directory import FORMAT
-from haywain.store.fsync import write_durably
+from haywain.store.fsync import fsync_path, write_durably
 from haywain.store.manifest import BlobEntry, Manifest, chain_to, iso, read_manifests
 from haywain.store.verification import Progress, no_progress
 
@@ -51,6 +51,7 @@ def restore(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise DataDirectoryError(f"{directory} is not empty; restore into a new directory, named with --data")
     directory.mkdir(parents=True, exist_ok=True)
+    fsync_path(directory.absolute().parent)
     return _Restoring(dest, directory.absolute(), chain, progress).run()
 
 

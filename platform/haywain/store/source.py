@@ -90,11 +90,13 @@ class FileSource:
 
     def _read(self, log: Log) -> Iterator[SourceTransaction]:
         size = log.size()
-        for found in log.transactions():
-            extension = self._extension(found)
-            yield SourceTransaction(
-                found.tid, extension, log.records(found), found.stop, max(size, found.stop)
-            )
+        try:
+            for found in log.transactions():
+                extension, records = self._extension(found), log.records(found)
+                yield SourceTransaction(found.tid, extension, records, found.stop, max(size, found.stop))
+        except OSError as error:  # of the disk
+            log.knows_all = False
+            self._complain(f"the file cannot be read any further: {error}", log.end, b"")
 
     def _extension(self, transaction: LogTransaction) -> dict[str, Any]:  # Any: as above
         try:

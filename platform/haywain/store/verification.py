@@ -130,7 +130,7 @@ class Verification:
         self.report.checked["trees"] += 1
         try:
             check_tree(connection.get(oid))
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # an AssertionError, or what a damaged state raises
             self.report.add(Problem("tree", f"{type(error).__name__}: {error}", oid))
@@ -140,7 +140,7 @@ class Verification:
         try:
             for flaw in check(connection.get(oid), self.payload.lengths.get):
                 self.report.add(Problem(kind, flaw.detail, oid, offset=flaw.offset, rows=flaw.rows))
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except Exception as error:  # as above
             self.report.add(Problem(kind, f"it cannot be read: {type(error).__name__}: {error}", oid))

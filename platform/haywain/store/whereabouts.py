@@ -59,7 +59,7 @@ def _quietly(find: Callable[[], Any]) -> Any:  # Any: what is found
     """Return what is found, or None where damage, which is reported already, is in the way."""
     try:
         return find()
-    except (MemoryError, KeyboardInterrupt):
+    except MemoryError:
         raise
     except Exception:  # a damaged state raises what it likes
         return None
