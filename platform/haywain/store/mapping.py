@@ -9,6 +9,8 @@ written (see `pagemap`).
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,15 +78,18 @@ class Mapping:
         page, start = address_space.PAGE, number * extents.BLOCK_SIZE
         low, high = floor(low, page), ceil(high, page)
         self.space.announce({number: count_pieces(layout)})
-        for offset, oid, position, length in pieces(layout.extents, low, high):
-            inner, end = ceil(offset, page), floor(offset + length, page)
-            if inner >= end or (oid is not None and (position - offset) % page):
-                continue  # `odd` has it
-            if oid is None:
-                self.space.place_zeros(start + inner, end - inner)
-                continue
-            with chunk_of(self.connection, oid).open() as file:
-                self.space.place_file(start + inner, end - inner, file.fileno(), position + inner - offset)
+        found = sorted(pieces(layout.extents, low, high), key=lambda piece: piece[1] or b"")
+        for oid, some in groupby(found, lambda piece: piece[1]):  # each blob is opened once
+            with nullcontext() if oid is None else chunk_of(self.connection, oid).open() as file:
+                for offset, _, position, length in some:
+                    inner, end = ceil(offset, page), floor(offset + length, page)
+                    if inner >= end or (file is not None and (position - offset) % page):
+                        continue  # `odd` has it
+                    if file is None:
+                        self.space.place_zeros(start + inner, end - inner)
+                    else:
+                        at = position + inner - offset
+                        self.space.place_file(start + inner, end - inner, file.fileno(), at)
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
         self.touched.add(number)
