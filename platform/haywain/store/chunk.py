@@ -25,6 +25,7 @@ from ZODB.POSException import ConnectionStateError, POSKeyError
 from zodbpickle.pickle import Unpickler
 
 from haywain.errors import CorruptDataError
+from haywain.store.fsync import begin_writing
 from haywain.values import MIB
 
 BLOCK_SIZE = MIB
@@ -149,6 +150,7 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
                 view = memoryview(piece)
                 while view:
                     view = view[file.write(view) :]
+            begin_writing(file.fileno())
         path = Path(blob._p_blob_uncommitted)
         return cls(blob, path.stat().st_size, checksums(path))
 
