@@ -308,7 +308,7 @@ def test_runs_that_lie_close_become_one_extent(two: Two, monkeypatch: pytest.Mon
     assert [e[::3] for e in two[0].blocks[0].extents] == [(0, 3 * PAGE)]
 
 
-def test_a_block_of_many_extents_is_written_anew(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extents_of_a_block_of_many_are_written_anew(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extents, "MOST_EXTENTS", 2)
     for page in (0, 2):
         two[0].view()[page * PAGE // 8] = page + 1

@@ -15,7 +15,7 @@ from transaction import TransactionManager
 from ZODB.POSException import ConflictError
 
 from haywain.errors import DataDirectoryError
-from haywain.store import durable
+from haywain.store import fsync
 from haywain.store.chunk import Record
 from haywain.store.database import Database, PortalConnection, open_storage
 from haywain.store.durable import DurableFileStorage
@@ -42,11 +42,11 @@ def blobs(folder: Path) -> list[Path]:
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that are fsynced from here on, and `finish` at the moment of each acknowledgement."""
     seen: list[str] = []
-    fsync, finish = os.fsync, DurableFileStorage.tpc_finish
+    flush, finish = os.fsync, DurableFileStorage.tpc_finish
 
     def noting(descriptor: int) -> None:
         seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        fsync(descriptor)
+        flush(descriptor)
 
     def finishing(self: DurableFileStorage, *args: object) -> bytes:
         seen.append("finish")
@@ -71,6 +71,41 @@ def test_blobs_and_their_directories_are_synced_before_the_commit(
     directories = [str(path) for path in blob.parents if path.is_relative_to(tmp_path / "blobs")]
     assert before == [str(blob), *directories]
     assert after == ["finish", str(tmp_path / "Data.fs"), "finished"]
+
+
+def test_directories_are_synced_once_for_each_name(begin: Begin, tmp_path: Path, synced: list[str]) -> None:
+    """Of the next blob only its own directory is new, and the one above, which names that."""
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    (old,) = blobs(tmp_path)
+    del synced[:]
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    (blob,) = set(blobs(tmp_path)) - {old}
+    assert synced[: synced.index("finish")] == [str(blob), str(blob.parent), str(blob.parent.parent)]
+
+
+def test_after_a_pack_directories_are_synced_anew(
+    begin: Begin, database: Database, tmp_path: Path, synced: list[str]
+) -> None:
+    """It may have removed some, which the next blob makes again."""
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    with database.transaction() as other:
+        del other.root()["stream"]
+    database.pack()
+    assert not blobs(tmp_path)
+    assert not list((tmp_path / "blobs").glob("0x*"))
+    del synced[:]
+    connection, manager = begin()
+    add_segment(connection, tmp_path)
+    manager.commit()
+    (blob,) = blobs(tmp_path)
+    directories = {str(path) for path in blob.parents if path.is_relative_to(tmp_path / "blobs")}
+    assert directories < set(synced[: synced.index("finish")])
 
 
 def test_what_names_a_new_storage_is_synced(tmp_path: Path, synced: list[str]) -> None:
@@ -116,7 +151,7 @@ def test_a_failed_sync_of_a_blob_aborts_the_commit(
         raise OSError(code, os.strerror(code), path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "fsync_path", fail)
+        patch.setattr(fsync, "fsync_path", fail)
         with pytest.raises(OSError, match=os.strerror(code)):
             manager.commit()
     manager.abort()

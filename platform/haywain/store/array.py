@@ -14,7 +14,9 @@ Appends of less than 1 MiB go to the tail, as Records, which lie over the extent
 becomes an extent.  What neither has is zero, and so is what follows the last row in its page.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,12 +27,13 @@ from persistent import Persistent
 from haywain.errors import InvalidError
 from haywain.store import extents, pagemap
 from haywain.store.block import Block, Changes, Size
-from haywain.store.extents import Span, ceil, floor, overlay, split, trimmed, united, without
+from haywain.store.extents import Extents, Span, ceil, floor, joined, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
+from haywain.store.merging import absorbed
 from haywain.store.record_chunk import Chunk, write_chunk
 from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, flat, parse
-from haywain.store.run import Run, concatenated, grouped
+from haywain.store.run import Read, Run, concatenated, grouped
 from haywain.store.views import views_of
 from haywain.values import MIB
 
@@ -209,15 +212,17 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
     ) -> None:
         """Store runs of whole pages: first all bytes, then the checks, then the blocks.
 
-        The tail becomes extents with them, if one of them lies on it or `is_full`.  Raises StaleViewError
-        if a block does not show what is `expected`.
+        The tail becomes extents with them, if one of them lies on it or `is_full`; so does what makes a block
+        of too many extents one of fewer.  Raises StaleViewError if a block does not show what is `expected`.
         """
+        read = runs[0].read
         tail = self.extent.spans()
         own = [(run.low, run.high) for run in runs]
         if is_full or without(own, tail) != united(own):
             runs = sorted([*runs, *(Run(*span, self._stored) for span in without(tail, own))])
         else:
             tail = []
+        runs = sorted([*runs, *self._absorbed(runs, expected or (), read)])
         placed = self._write(runs)
         spans = united([*tail, *((run.low, run.high) for run in runs)])
         numbers = {number for span in spans for number, _, _ in split(span, extents.BLOCK_SIZE)}
@@ -234,14 +239,15 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         if tail:
             self.extent.clear()
         self.changes.note()
-        views.changed(self, numbers, [*spans, *self._rewrite(numbers)])
+        spans = joined(spans, MIB, extents.BLOCK_SIZE)  # to show very many one by one is slow
+        views.changed(self, numbers, spans)
 
     def compact_block(self, number: int) -> None:
         """Store a Block anew as one extent."""
         views = views_of(self)
         views.settle(self)
         views.note(self, [number])
-        spans = self._rewrite([number], most=0)
+        spans = self._rewrite(number)
         self.changes.note()
         views.changed(self, [number], spans)
 
@@ -253,7 +259,12 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             position = 0
             for low, high, _ in group:
                 number, offset = divmod(low, extents.BLOCK_SIZE)
-                placed.setdefault(number, []).append((offset, chunk, position, high - low))
+                found = placed.setdefault(number, [])
+                if found and found[-1][1] is chunk and found[-1][0] + found[-1][3] == offset:
+                    offset, _, start, length = found.pop()
+                    found.append((offset, chunk, start, length + high - low))
+                else:
+                    found.append((offset, chunk, position, high - low))
                 position += high - low
         return placed
 
@@ -264,31 +275,42 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         self._p_jar.add(chunk)
         return chunk
 
-    def _rewrite(self, numbers: Iterable[int], most: int | None = None) -> list[Span]:
-        """Make the extents of blocks that have too many one; return the spans of these."""
-        spans = []
-        for number in numbers:
-            block = self.blocks.get(number)
-            if block is None or len(block.extents) <= (extents.MOST_EXTENTS if most is None else most):
-                continue
-            first, last = block.extents[0], block.extents[-1]
-            start = number * extents.BLOCK_SIZE
-            low, high = start + first[0], start + last[0] + last[3]
-            ((extent,),) = self._write([Run(low, high, self._without_tail)]).values()
-            block.extents = (extent,)
-            spans.append((low, high))
-        return spans
+    def _absorbed(self, runs: list[Run], shown: Container[int], read: Read) -> Iterator[Run]:
+        """Yield runs of what is stored, to be stored anew so that no block has too many extents.
+
+        Blocks that a view has shown, each as a whole, are read out of it by `read`.
+        """
+        parts = (part for run in runs for part in run.parts())
+        for number, some in groupby(parts, lambda part: part.low // extents.BLOCK_SIZE):
+            block, start = self.blocks.get(number), number * extents.BLOCK_SIZE
+            new = [(part.low - start, part.high - start) for part in some]
+            old = () if block is None else block.extents
+            stored = partial(self._without_tail, layout_of(self, number).extents)
+            for low, high in absorbed(old, new, extents.BLOCK_SIZE, extents.MOST_EXTENTS):
+                yield Run(start + low, start + high, read if number in shown else stored)
+
+    def _rewrite(self, number: int) -> list[Span]:
+        """Make the extents of a block one; return its span."""
+        block = self.blocks.get(number)
+        if block is None or not block.extents:
+            return []
+        first, last = block.extents[0], block.extents[-1]
+        start = number * extents.BLOCK_SIZE
+        low, high = start + first[0], start + last[0] + last[3]
+        read = partial(self._without_tail, layout_of(self, number).extents)
+        ((extent,),) = self._write([Run(low, high, read)]).values()
+        block.extents = (extent,)
+        return [(low, high)]
 
     def _stored(self, low: int, high: int) -> Iterator[bytearray]:
         for start in range(low, high, MIB):
             yield self.read(start, min(start + MIB, high))
 
-    def _without_tail(self, low: int, high: int) -> Iterator[bytearray]:
+    def _without_tail(self, found: Extents[bytes], low: int, high: int) -> Iterator[bytearray]:
         first = floor(low, extents.BLOCK_SIZE)
-        layout = Layout(layout_of(self, low // extents.BLOCK_SIZE).extents)
         for start in range(low, high, MIB):
             out = bytearray(min(start + MIB, high) - start)
-            fill(self._p_jar, layout, start - first, start - first + len(out), memoryview(out))
+            fill(self._p_jar, Layout(found), start - first, start - first + len(out), memoryview(out))
             yield out
 
     def _edged(self, low: int, data: memoryview) -> Run:

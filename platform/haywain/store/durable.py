@@ -32,7 +32,7 @@ from ZODB.FileStorage.FileStorage import FileIterator, PackError
 from ZODB.FileStorage.format import CorruptedError
 
 from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
-from haywain.store.fsync import fsync_path, write_durably
+from haywain.store.fsync import BlobDirectories, fsync_path, write_durably
 from haywain.store.pack_lock import packing
 from haywain.store.packer import DurablePacker, check_open
 from haywain.store.sweep import sweep, sweep_unstored
@@ -54,6 +54,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         """
         self._die, self._packs, self.is_closing = die, threading.Lock(), False
         path, blob_dir = path.absolute(), blob_dir.absolute()
+        self._directories = BlobDirectories(blob_dir)
         _create(path, blob_dir)
         try:
             super().__init__(str(path), blob_dir=str(blob_dir), pack_keep_old=False)
@@ -68,16 +69,8 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
 
     def tpc_vote(self, transaction: Any) -> Any:  # Any: ZODB's transaction record and resolved oids
         """Sync the blobs of this transaction, then write its records; an OSError aborts it."""
-        base = os.path.abspath(self.fshelper.base_dir)
-        done: set[str] = set()
-        for oid, tid in self.dirty_oids:
-            path = os.path.abspath(self.fshelper.getBlobFilename(oid, tid))
-            fsync_path(path)
-            parent = os.path.dirname(path)
-            while parent.startswith(base) and parent not in done:
-                fsync_path(parent)
-                done.add(parent)
-                parent = os.path.dirname(parent)
+        blobs = (self.fshelper.getBlobFilename(oid, tid) for oid, tid in self.dirty_oids)
+        self._directories.sync(map(os.path.abspath, blobs))
         try:
             return super().tpc_vote(transaction)
         except OSError:
@@ -159,7 +152,8 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
     def _remove_blob_files_tagged_for_removal_during_pack(self) -> None:
         """Remove the blobs that were packed away, once the file that does not name them is there for good."""
         fsync_path(os.path.dirname(self._file_name))
-        super()._remove_blob_files_tagged_for_removal_during_pack()
+        with self._directories.removing():
+            super()._remove_blob_files_tagged_for_removal_during_pack()
 
     def _save_index(self) -> None:
         """Save the index whole or not at all."""

@@ -18,7 +18,7 @@ PAGE = 4096
 BLOCK_SIZE = 64 * MIB
 """Bytes of an array for which one Block stands: two transactions that change one Block conflict."""
 
-JOIN_GAP = 64 * PAGE
+JOIN_GAP = 8 * PAGE
 """Changed runs of bytes closer than this are stored as one: each extent costs a mapping."""
 
 MOST_EXTENTS = 256

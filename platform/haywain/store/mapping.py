@@ -9,6 +9,7 @@ written (see `pagemap`).
 import logging
 import os
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from haywain.store.array import Array
 
 _log = logging.getLogger(__name__)
+
+Piece = tuple[int, bytes | None, int, int]
+"""A piece of a block: offset, oid of its chunk or None, position there, length; all in bytes."""
 
 
 class StaleViewError(ConflictError):  # type: ignore[misc]  # ZODB has no types
@@ -76,21 +80,30 @@ class Mapping:
         page, start = address_space.PAGE, number * extents.BLOCK_SIZE
         low, high = floor(low, page), ceil(high, page)
         self.space.announce({number: count_pieces(layout)})
-        for offset, oid, position, length in pieces(layout.extents, low, high):
-            inner, end = ceil(offset, page), floor(offset + length, page)
-            if inner >= end or (oid is not None and (position - offset) % page):
-                continue  # `odd` has it
-            if oid is None:
-                self.space.place_zeros(start + inner, end - inner)
-                continue
-            at = position + inner - offset
-            with chunk_of(self.connection, oid).open(at, at + end - inner) as file:
-                self.space.place_file(start + inner, end - inner, file.fileno(), at)
+        found = sorted(pieces(layout.extents, low, high), key=lambda piece: piece[1] or b"")
+        for oid, some in groupby(found, lambda piece: piece[1]):  # each chunk is opened once
+            self._show_all(start, oid, list(some))
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
         self.touched.add(number)
         if number in self._access:
             self.space.advise(start + low, high - low, self._access[number])
+
+    def _show_all(self, start: int, oid: bytes | None, found: list[Piece]) -> None:
+        """Show pieces of one chunk, or zeros, as far as they can be mapped; `odd` has the rest."""
+        page, placed = address_space.PAGE, list[tuple[int, int, int]]()
+        for offset, _, position, length in found:
+            inner, end = ceil(offset, page), floor(offset + length, page)
+            if inner < end and (oid is None or not (position - offset) % page):
+                placed.append((start + inner, end - inner, position + inner - offset))
+        if oid is None:
+            for at, length, _ in placed:
+                self.space.place_zeros(at, length)
+        elif placed:
+            first, last = min(p for _, _, p in placed), max(p + length for _, length, p in placed)
+            with chunk_of(self.connection, oid).open(first, last) as file:
+                for at, length, position in placed:
+                    self.space.place_file(at, length, file.fileno(), position)
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""

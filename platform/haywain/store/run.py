@@ -7,14 +7,16 @@ from haywain.store import extents
 from haywain.store.extents import split
 
 Buffer = bytes | bytearray | memoryview
+Read = Callable[[int, int], Iterable[Buffer]]
+"""Returns the bytes [start, stop) of an array as buffers."""
 
 
 class Run(NamedTuple):
-    """The bytes [low, high) of an array; `read(start, stop)` returns those of them as buffers."""
+    """The bytes [low, high) of an array, and what reads them."""
 
     low: int
     high: int
-    read: Callable[[int, int], Iterable[Buffer]]
+    read: Read
 
     def parts(self) -> Iterator["Run"]:
         """Yield the run, cut where blocks begin."""
