@@ -33,8 +33,8 @@ def mapping_of(view: Rows) -> Mapping:
     found: Any = view
     while isinstance(found, np.ndarray):
         found = found.base
-    assert isinstance(found.space.owner, Mapping)
-    return found.space.owner
+    assert isinstance(found.owner, Mapping)
+    return found.owner
 
 
 @dataclass

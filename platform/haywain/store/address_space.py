@@ -13,6 +13,7 @@ import mmap
 import os
 import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ class _Pieces:
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
 
-    def set(self, number: int, count: int) -> None:
-        BUDGET.take(count - self.counts.get(number, 0))
-        self.counts[number] = count
+    def set(self, counts: Mapping[int, int]) -> None:
+        BUDGET.take(sum(count - self.counts.get(number, 0) for number, count in counts.items()))
+        self.counts.update(counts)
 
     def free(self, address: int, length: int) -> None:
         _libc.munmap(address, length)
@@ -82,20 +83,22 @@ class _Pieces:
 class AddressSpace:
     """A reserved range of addresses; offsets and lengths are in bytes, multiples of PAGE."""
 
-    owner: object = None
-    """What must live as long as the memory is in use."""
-
     def __init__(self, length: int) -> None:
-        """Reserve addresses, no memory; raises OSError."""
+        """Reserve addresses, no memory; raises MappingLimitError."""
         self.length = ceil(length, PAGE)
-        self.address = _map(None, self.length, _NONE, _ANONYMOUS)
+        try:
+            self.address = _map(None, self.length, _NONE, _ANONYMOUS)
+        except OSError as error:
+            raise MappingLimitError(
+                f"There are no {self.length} bytes of addresses left for this view: drop others"
+            ) from error
         self._pieces = _Pieces()
         free = weakref.finalize(self, self._pieces.free, self.address, self.length)
         free.atexit = False  # ndarrays may still be read while the interpreter goes down
 
-    def announce(self, number: int, count: int) -> None:
-        """Say how many pieces a block is going to have; raises MappingLimitError."""
-        self._pieces.set(number, count)
+    def announce(self, counts: Mapping[int, int]) -> None:
+        """Say how many pieces blocks are going to have, by number; raises MappingLimitError."""
+        self._pieces.set(counts)
 
     def place_file(self, offset: int, length: int, descriptor: int, position: int) -> None:
         """Show bytes of a file from `position` on; private copies there are dropped."""
@@ -115,16 +118,16 @@ class AddressSpace:
         if length:
             _check(_libc.madvise(self.address + offset, length, ACCESS[access]))
 
-    def window(self, low: int, high: int, writable: bool = True) -> NDArray[np.uint8]:
-        """Return the bytes [low, high), which keep the address space alive."""
-        return np.asarray(_Window(self, low, high, writable))
+    def window(self, low: int, high: int, writable: bool = True, owner: object = None) -> NDArray[np.uint8]:
+        """Return the bytes [low, high), which keep the address space alive, and its owner."""
+        return np.asarray(_Window(self, low, high, writable, owner))
 
 
 class _Window:
     """What NumPy makes an ndarray of."""
 
-    def __init__(self, space: AddressSpace, low: int, high: int, writable: bool) -> None:
-        self.space = space
+    def __init__(self, space: AddressSpace, low: int, high: int, writable: bool, owner: object) -> None:
+        self.space, self.owner = space, owner
         self.__array_interface__: dict[str, Any] = {  # Any: as NumPy defines it
             "version": 3,
             "shape": (high - low,),

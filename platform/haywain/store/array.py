@@ -29,6 +29,7 @@ from haywain.store.chunk import BlobChunk
 from haywain.store.extents import Span, ceil, floor, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
+from haywain.store.placed import Placed
 from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, flat, parse
 from haywain.store.run import Run, concatenated, grouped
 from haywain.store.views import views_of
@@ -202,9 +203,7 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         return pagemap.METHOD != "none" and views_of(self).flush(self)
 
     # -- the blocks
-    def put(
-        self, runs: list[Run], expected: dict[int, Layout] | None = None, *, is_full: bool = False
-    ) -> None:
+    def put(self, runs: list[Run], expected: Placed | None = None, *, is_full: bool = False) -> None:
         """Store runs of whole pages: first all bytes, then the checks, then the blocks.
 
         The tail becomes extents with them, if one of them lies on it or `is_full`.  Raises StaleViewError
@@ -219,9 +218,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         placed = self._write(runs)
         spans = united([*tail, *((run.low, run.high) for run in runs)])
         numbers = {number for span in spans for number, _, _ in split(span, extents.BLOCK_SIZE)}
-        for number in numbers & (expected or {}).keys():
-            if layout_of(self, number) != (expected or {})[number]:
-                raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
+        if expected is not None:
+            self._check_unchanged(numbers, expected)
         views = views_of(self)
         views.note(self, numbers)
         for number, new in placed.items():
@@ -233,6 +231,11 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             self.extent.clear()
         self.changes.note()
         views.changed(self, numbers, [*spans, *self._rewrite(numbers)])
+
+    def _check_unchanged(self, numbers: Iterable[int], expected: Placed) -> None:
+        for number in numbers:
+            if number in expected and layout_of(self, number) != expected[number]:
+                raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
 
     def compact_block(self, number: int) -> None:
         """Store a Block anew as one extent."""
