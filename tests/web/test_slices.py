@@ -99,3 +99,24 @@ def test_rows_without_items_are_sent_and_shown(
         assert client.get(f"/{path}/slice?format=arrow").body
     assert client.get(f"/{path}", headers={"Accept": "text/html"}).text.count("</section>") > 2
     client.get(f"/{path}/plot", status=400 if len(shape) == 3 or shape[1:] == (0,) else 200)
+
+
+def test_an_array_of_16_tib_is_sent_shown_and_plotted_in_part(
+    program: Callable[..., TestApp], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 1 << 41
+
+    def make(portal: Portal) -> str:
+        array = portal.new("Data Array")
+        array.create((rows,), "<f8")
+        array[rows - 2] = 5
+        return str(array.path)
+
+    path, client = site.transact(make)[0], program("viewer")
+    assert client.get(f"/{path}/slice?index=-3:&format=json").json == [0, 5, 0]
+    assert client.get(f"/{path}/slice?index={rows - 2}&format=raw").body == np.float64(5).tobytes()
+    assert client.head(f"/{path}/slice").headers["Array-Shape"] == str(rows)
+    assert "16.0 TiB" in client.get(f"/{path}", headers={"Accept": "text/html"}).text
+    plot = client.get(f"/{path}/plot?start={rows - 100_000}&stop={rows}&width=10").json
+    assert plot["curves"][0]["high"] == [0] * 9 + [5]
+    assert client.get(f"/api/v1/search?size={16 << 40}").json["count"] == 1

@@ -13,6 +13,7 @@ import mmap
 import os
 import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ class _Pieces:
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
 
-    def set(self, counts: dict[int, int]) -> None:
+    def set(self, counts: Mapping[int, int]) -> None:
         BUDGET.take(sum(count - self.counts.get(number, 0) for number, count in counts.items()))
-        self.counts |= counts
+        self.counts.update(counts)
 
     def free(self, address: int, length: int) -> None:
         _libc.munmap(address, length)
@@ -83,14 +84,19 @@ class AddressSpace:
     """A reserved range of addresses; offsets and lengths are in bytes, multiples of PAGE."""
 
     def __init__(self, length: int) -> None:
-        """Reserve addresses, no memory; raises OSError."""
+        """Reserve addresses, no memory; raises MappingLimitError."""
         self.length = ceil(length, PAGE)
-        self.address = _map(None, self.length, _NONE, _ANONYMOUS)
+        try:
+            self.address = _map(None, self.length, _NONE, _ANONYMOUS)
+        except OSError as error:
+            raise MappingLimitError(
+                f"There are no {self.length} bytes of addresses left for this view: drop others"
+            ) from error
         self._pieces = _Pieces()
         free = weakref.finalize(self, self._pieces.free, self.address, self.length)
         free.atexit = False  # ndarrays may still be read while the interpreter goes down
 
-    def announce(self, counts: dict[int, int]) -> None:
+    def announce(self, counts: Mapping[int, int]) -> None:
         """Say how many pieces blocks are going to have; raises MappingLimitError, and then none has them."""
         self._pieces.set(counts)
 

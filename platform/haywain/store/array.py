@@ -14,7 +14,7 @@ Appends of less than 1 MiB go to the tail, as Records, which lie over the extent
 becomes an extent.  What neither has is zero, and so is what follows the last row in its page.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -31,6 +31,7 @@ from haywain.store.extents import Extents, Span, ceil, floor, joined, overlay, s
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
 from haywain.store.merging import absorbed
+from haywain.store.placed import Placed
 from haywain.store.record_chunk import Chunk, write_chunk
 from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, flat, parse
 from haywain.store.run import Read, Run, concatenated, grouped
@@ -207,9 +208,7 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         return pagemap.METHOD != "none" and views_of(self).flush(self)
 
     # -- the blocks
-    def put(
-        self, runs: list[Run], expected: dict[int, Layout] | None = None, *, is_full: bool = False
-    ) -> None:
+    def put(self, runs: list[Run], expected: Placed | None = None, *, is_full: bool = False) -> None:
         """Store runs of whole pages: first all bytes, then the checks, then the blocks.
 
         The tail becomes extents with them, if one of them lies on it or `is_full`; so does what makes a block
@@ -226,9 +225,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         placed = self._write(runs)
         spans = united([*tail, *((run.low, run.high) for run in runs)])
         numbers = {number for span in spans for number, _, _ in split(span, extents.BLOCK_SIZE)}
-        for number in numbers & (expected or {}).keys():
-            if layout_of(self, number) != (expected or {})[number]:
-                raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
+        if expected is not None:
+            self._check_unchanged(numbers, expected)
         views = views_of(self)
         views.note(self, numbers)
         for number, new in placed.items():
@@ -241,6 +239,11 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         self.changes.note()
         spans = joined(spans, MIB, extents.BLOCK_SIZE)  # to show very many one by one is slow
         views.changed(self, numbers, spans)
+
+    def _check_unchanged(self, numbers: Iterable[int], expected: Placed) -> None:
+        for number in numbers:
+            if number in expected and layout_of(self, number) != expected[number]:
+                raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
 
     def compact_block(self, number: int) -> None:
         """Store a Block anew as one extent."""

@@ -1,5 +1,6 @@
 """What an Array consists of: Blocks of extents, its Size with the tail, and the count of Changes."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from BTrees.LOBTree import LOBTree
@@ -9,7 +10,7 @@ from ZODB.POSException import ConflictError
 from haywain import clock
 from haywain.store import extents
 from haywain.store.chunk import Record, checked
-from haywain.store.extents import Extents, Span, ceil, floor, united
+from haywain.store.extents import Extents, Span, ceil, floor, split, united
 from haywain.store.record_chunk import Chunk
 from haywain.values import MIB
 
@@ -74,15 +75,27 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def patches(self, number: int) -> tuple[tuple[int, bytes, int], ...]:
         """Return the Records over a block: (offset, oid, length); the offset is within the block."""
-        if not self.tail_count:
-            return ()
         low = number * extents.BLOCK_SIZE
+        found = self._over(low, low + extents.BLOCK_SIZE)
+        return tuple((at - low, record._p_oid, n) for at, n, record in found)
+
+    def patched(self, low: int, high: int) -> set[int]:
+        """Return the numbers of those of the blocks [low, high) that Records lie over."""
+        found = self._over(low * extents.BLOCK_SIZE, high * extents.BLOCK_SIZE)
+        numbers = (number for at, n, _ in found for number, _, _ in split((at, at + n), extents.BLOCK_SIZE))
+        return {number for number in numbers if low <= number < high}
+
+    def _over(self, low: int, high: int) -> Iterator[tuple[int, int, Record]]:
+        """Yield (offset, length, record) of the Records over the bytes [low, high)."""
+        if not self.tail_count:
+            return
         try:
             first = self.tail.maxKey(low)
         except ValueError:
             first = low
-        found = self.tail.items(first, low + extents.BLOCK_SIZE - 1)
-        return tuple((at - low, record._p_oid, n) for at, (n, record) in found if at + n > low)
+        for at, (length, record) in self.tail.items(first, high - 1):
+            if at + length > low:
+                yield at, length, record
 
 
 class Changes(Persistent):  # type: ignore[misc]  # persistent has no types

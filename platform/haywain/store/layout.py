@@ -31,6 +31,13 @@ def layout_of(array: "Array", number: int) -> Layout:
     return Layout(tuple((o, chunk._p_oid, p, n) for o, chunk, p, n in found), array.extent.patches(number))
 
 
+def layouts_of(array: "Array", low: int, high: int) -> dict[int, Layout]:
+    """Return what those of the blocks [low, high) show in which something is stored, by number."""
+    numbers = {*array.blocks.keys(low, high - 1), *array.extent.patched(low, high)} if low < high else ()
+    found = ((number, layout_of(array, number)) for number in sorted(numbers))
+    return {number: layout for number, layout in found if layout != Layout()}
+
+
 # Any: a ZODB Connection, which has no types
 def fill(connection: Any, layout: Layout, low: int, high: int, out: memoryview) -> None:
     """Write the bytes [low, high) of a block into `out`, which is zero; raises CorruptDataError."""

@@ -18,8 +18,9 @@ from ZODB.POSException import ConflictError
 
 from haywain.store import address_space, extents, pagemap
 from haywain.store.address_space import AddressSpace
-from haywain.store.extents import Span, ceil, floor, joined, pieces, split, united
-from haywain.store.layout import Layout, blocks_of, chunk_of, fill, layout_of
+from haywain.store.extents import Span, ceil, floor, joined, pieces, united
+from haywain.store.layout import Layout, blocks_of, chunk_of, fill, layouts_of
+from haywain.store.placed import ZEROS, Placed, Ranges
 from haywain.store.run import Run
 from haywain.values import GIB
 
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 Piece = tuple[int, bytes | None, int, int]
 """A piece of a block: offset, oid of its chunk or None, position there, length; all in bytes."""
+_GAPS = -1
+"""Instead of a block's number: what lies between ranges of blocks that are shown."""
 
 
 class StaleViewError(ConflictError):  # type: ignore[misc]  # ZODB has no types
@@ -48,9 +51,9 @@ class Mapping:
         self.array: Array | None = array
         self.connection: Any = array._p_jar  # Any: a ZODB Connection
         self.space = AddressSpace(reserved(array.nbytes))
-        self.placed: dict[int, Layout] = {}
+        self.placed = Placed()
         self._access: dict[int, str] = {}  # how blocks are going to be read, if not as usual
-        self.touched: set[int] = set()
+        self.touched = Ranges()
         """Blocks that were shown in the running transaction: perhaps with what it changed."""
         self.is_stale = False
         self.assigned = 0
@@ -60,20 +63,44 @@ class Mapping:
     def place(self, start: int, stop: int) -> None:
         """Show the blocks of a span of bytes that are not shown yet; raises MappingLimitError."""
         assert self.array is not None
-        missing = [n for n in blocks_of(start, stop) if n not in self.placed]
-        layouts = [(number, layout_of(self.array, number)) for number in missing]
-        self.space.announce({number: count_pieces(layout) for number, layout in layouts})
-        for number, layout in layouts:
-            self.show(number, 0, extents.BLOCK_SIZE, layout)
+        numbers = blocks_of(start, stop)
+        missing = self.placed.shown.missing(numbers.start, numbers.stop)
+        layouts = [layouts_of(self.array, low, high) for low, high in missing]
+        counts = {number: count_pieces(layout) for each in layouts for number, layout in each.items()}
+        self.space.announce(counts | {_GAPS: 2 * (len(self.placed.shown) + len(missing))} if missing else {})
+        for (low, high), each in zip(missing, layouts, strict=True):
+            self._show(low * extents.BLOCK_SIZE, high * extents.BLOCK_SIZE, each)
 
     def refresh(self, spans: Iterable[Span]) -> None:
         """Show spans as the array has them by this transaction; what was written there is dropped."""
         assert self.array is not None
         for span in spans:
-            for number, low, high in split(span, extents.BLOCK_SIZE):
-                if number in self.placed:
-                    start = number * extents.BLOCK_SIZE
-                    self.show(number, low - start, high - start, layout_of(self.array, number))
+            numbers = blocks_of(*span)
+            for first, last in self.placed.shown.within(numbers.start, numbers.stop):
+                low, high = first * extents.BLOCK_SIZE, last * extents.BLOCK_SIZE
+                self._show(max(low, span[0]), min(high, span[1]), layouts_of(self.array, first, last))
+
+    def _show(self, low: int, high: int, layouts: dict[int, Layout]) -> None:
+        """Show the bytes [low, high) in layouts by block; zeros where there is none and was none."""
+        numbers = blocks_of(low, high)
+        known = self.placed.filled_within(numbers.start, numbers.stop)
+        at = low
+        for number in sorted({*known, *layouts}):
+            start = number * extents.BLOCK_SIZE
+            first, last = max(start, low), min(start + extents.BLOCK_SIZE, high)
+            self._show_zeros(at, first)
+            self.show(number, first - start, last - start, layouts.get(number, ZEROS))
+            at = last
+        self._show_zeros(at, high)
+
+    def _show_zeros(self, low: int, high: int) -> None:
+        """Show zeros in blocks in which nothing is or was stored, in whole pages."""
+        if low < high:
+            start = floor(low, address_space.PAGE)
+            self.space.place_zeros(start, ceil(high, address_space.PAGE) - start)
+            numbers = blocks_of(low, high)
+            self.placed.add_zeros(numbers.start, numbers.stop)
+            self.touched.add(numbers.start, numbers.stop)
 
     def show(self, number: int, low: int, high: int, layout: Layout) -> None:
         """Show the bytes [low, high) of a block in a layout, in whole pages."""
@@ -85,7 +112,7 @@ class Mapping:
             self._show_all(start, oid, list(some))
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
-        self.touched.add(number)
+        self.touched.add(number, number + 1)
         if number in self._access:
             self.space.advise(start + low, high - low, self._access[number])
 
@@ -123,19 +150,25 @@ class Mapping:
         finally:
             os.close(memory)
 
+    def is_current(self) -> bool:
+        """Return whether all that is shown is what the array has by this transaction."""
+        assert self.array is not None
+        found: dict[int, Layout] = {}
+        for low, high in self.placed.shown:
+            found |= layouts_of(self.array, low, high)
+        return found == self.placed.filled
+
     # -- what was written
     def written(self) -> list[Span]:
         """Return the spans of bytes that were written since they were saved, in whole pages."""
-        if not self.placed:
-            return []
-        start, stop = min(self.placed), max(self.placed) + 1
+        size = extents.BLOCK_SIZE
         return pagemap.written(
-            self.space, start * extents.BLOCK_SIZE, stop * extents.BLOCK_SIZE, self._is_hole
+            self.space, [(low * size, high * size) for low, high in self.placed.shown], self._is_hole
         )
 
     def _is_hole(self, at: int) -> bool:
         number, offset = divmod(at, extents.BLOCK_SIZE)
-        layout = self.placed.get(number, Layout())
+        layout = self.placed[number]
         end = offset + address_space.PAGE
         (first, *_) = pieces(layout.extents, offset, end)
         covered = any(low < end and low + length > offset for low, _, length in layout.patches)
@@ -184,9 +217,11 @@ class Mapping:
     def advise(self, low: int, high: int, access: str) -> None:
         """Say how placed bytes are going to be read, a key of `address_space.ACCESS`.
 
-        Of a whole block at once: the kernel splits a mapping where the advice changes.
+        Of a whole block at once, in which something is stored: the kernel splits a mapping where the advice
+        changes.
         """
-        for number in blocks_of(low, high):
+        numbers = blocks_of(low, high)
+        for number in self.placed.filled_within(numbers.start, numbers.stop):
             if access not in ("normal", self._access.get(number)):
                 self.space.advise(number * extents.BLOCK_SIZE, extents.BLOCK_SIZE, access)
                 self._access[number] = access
@@ -203,7 +238,7 @@ def reserved(size: int) -> int:
 
 
 def count_pieces(layout: Layout) -> int:
-    """Return how many mappings a block in a layout may need; holes between blocks are one."""
+    """Return how many mappings a block in a layout may need; zeros between blocks are one."""
     copies = odd(layout, 0, extents.BLOCK_SIZE)
     if not layout.extents and not copies:
         return 0

@@ -29,16 +29,17 @@ _VECTOR = 4096
 _READ_BYTES = 1 << 30
 
 
-def written(space: AddressSpace, start: int, stop: int, is_hole: Callable[[int], bool]) -> list[Span]:
-    """Return the sorted spans of [start, stop) that were written, in whole pages.
+def written(space: AddressSpace, shown: list[Span], is_hole: Callable[[int], bool]) -> list[Span]:
+    """Return the sorted spans that were written of those that are shown, in whole pages.
 
     `is_hole(offset)` tells whether the page there shows nothing but zeros that lie in no file.
     """
-    if stop <= start or METHOD == "none":
+    if not shown or METHOD == "none":
         return []
-    find = _scan if METHOD == "scan" else _read
+    is_scan = METHOD == "scan"  # it skips what is not mapped faster than it could be asked
+    find, spans = (_scan, [(shown[0][0], shown[-1][1])]) if is_scan else (_read, shown)
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        found = find(pagemap.fileno(), space, start, stop, is_hole)
+        found = [span for low, high in spans for span in find(pagemap.fileno(), space, low, high, is_hole)]
     page = address_space.PAGE
     return united((floor(low, page), ceil(high, page)) for low, high in found)
 

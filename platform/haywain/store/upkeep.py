@@ -14,9 +14,10 @@ from haywain.store.record_chunk import Chunk
 def verify(array: Array, start: int, stop: int) -> None:
     """Check the stored bytes of the rows [start, stop); raises CorruptDataError, which names the rows."""
     low, high = start * array.row_bytes, stop * array.row_bytes
-    for number in blocks_of(low, high):
-        block, first = array.blocks.get(number), number * extents.BLOCK_SIZE
-        for offset, chunk, position, length in () if block is None else block.extents:
+    numbers = blocks_of(low, high)
+    for number, block in array.blocks.items(numbers.start, numbers.stop - 1) if numbers else ():
+        first = number * extents.BLOCK_SIZE
+        for offset, chunk, position, length in block.extents:
             begin, end = max(first + offset, low), min(first + offset + length, high)
             if begin < end:
                 shift = position - first - offset

@@ -74,7 +74,7 @@ class Views:
         mapping = self._live.get(array._p_oid)
         if mapping is None or array._p_oid in self._checked:
             return mapping
-        if all(layout_of(array, number) == shown for number, shown in mapping.placed.items()):
+        if mapping.is_current():
             self._checked.add(array._p_oid)
             return mapping
         self._retire(mapping)  # it stays the snapshot it was
@@ -115,8 +115,9 @@ class Views:
         if mapping is not None:
             self._pinned.add(mapping)
             mapping.refresh(spans)
-            for number in mapping.placed.keys() & now.keys():
-                mapping.placed[number] = now[number]
+            for number, layout in now.items():
+                if number in mapping.placed:
+                    mapping.placed[number] = layout
 
     def flush(self, array: "Array") -> bool:
         """Save what was written through views of an array; return whether there was something."""
@@ -230,14 +231,15 @@ class Views:
         try:
             self._restore({})
         finally:
-            self._retire_unborn()
+            self._retire_new()
             self._end()
 
     tpc_abort = abort
 
-    def _retire_unborn(self) -> None:
+    def _retire_new(self) -> None:
+        """Retire what shows arrays that were made in this transaction."""
         for mapping in self._mappings():
-            if mapping.array is not None and mapping.array._p_jar is None:  # made in this transaction
+            if mapping.array is not None and mapping.array._p_jar is None:
                 self._retire(mapping)
 
     def savepoint(self) -> "_Savepoint":
