@@ -92,8 +92,9 @@ class Pyramid(Persistent):  # type: ignore[misc]  # persistent has no types
         for number in numbers:
             seen, now = self._seen(number), layout_of(array, number)
             if seen != now:
-                first = number * extents.BLOCK_SIZE
-                found += [(first + low, first + high) for low, high in differing(seen, now)]
+                first, size = number * extents.BLOCK_SIZE, extents.BLOCK_SIZE
+                spans = differing(seen, now)  # Records may reach out of the Block
+                found += [(first + max(low, 0), first + min(high, size)) for low, high in spans]
         return found
 
     def _seen(self, number: int) -> Layout:

@@ -1,0 +1,34 @@
+"""Level of detail: bring the pyramid of a Data Array up to date, so that plots of any length are quick."""
+
+from collections.abc import Generator
+from typing import Any, cast
+
+from haywain.activity.kind import Kind, Work
+from haywain.portal_types.data_array import DataArray
+from haywain.values import MIB
+
+
+class LevelOfDetail(Kind):
+    """Sum up the rows of an array that are new or have changed, 256 and more together, in steps of 256 MiB.
+
+    What it has not seen yet is read from the rows by whoever asks, so answers are the same before and after.
+    It writes nothing that an append writes; a kill costs a step.
+    """
+
+    name = "level_of_detail"
+    title = "Update the level of detail"
+    portal_types = ("Data Array",)
+    step_bytes = 256 * MIB
+
+    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
+        """Go once through the Blocks of 64 MiB there are; the result tells how many rows were looked at."""
+        array = cast(DataArray, work.document)
+        end, following = work.cursor.setdefault("end", array.nbytes), work.cursor.get("next", 0)
+        while True:
+            work.check()
+            rows, following = array.update_level_of_detail(following, self.step_bytes)
+            work.cursor["rows"] = work.cursor.get("rows", 0) + rows
+            if following is None or following >= end:
+                return {"rows": work.cursor["rows"]}
+            work.cursor["next"] = following
+            yield following / end
