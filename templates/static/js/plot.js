@@ -12,6 +12,8 @@ const explanation = note.textContent;
 let range = null;                  // rows [start, stop), null: all
 let drawn = null;
 let asked = 0;
+let later = 0;
+let wait_ms = 2500;
 
 function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -26,6 +28,7 @@ function chosen() {
 async function load() {
   const numbers = chosen();
   const mine = asked += 1;
+  clearTimeout(later);
   if (!numbers.length) { drawn?.destroy(); drawn = null; note.textContent = "Choose a column."; return; }
   const query = new URLSearchParams({ columns: numbers.join(","), width: Math.max(1, Math.round(box.clientWidth)) });
   if (range) { query.set("start", range[0]); query.set("stop", range[1]); }
@@ -54,7 +57,8 @@ function draw(plot, numbers) {
   drawn.over.addEventListener("dblclick", reset);
   whole.hidden = !range;
   const stretch = `Rows ${plot.start.toLocaleString()} to ${plot.stop.toLocaleString()} of ${plot.rows.toLocaleString()}. `;
-  note.textContent = stretch + (plot.is_sampled ? "So many rows are drawn from a part of each stretch, a short peak may be missing; look closer to see all." : explanation);
+  note.textContent = stretch + (plot.is_sampled ? "So many rows are drawn from a part of each stretch until their level of detail is made: a short peak may be missing; look closer to see all." : explanation);
+  if (plot.is_sampled) later = setTimeout(load, wait_ms *= 2);
   box.dataset.drawn = `${plot.start}:${plot.stop}`;
 }
 
