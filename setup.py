@@ -50,6 +50,7 @@ SERVER = [
     "waitress>=3.0.1,<3.1",  # web/server.py subclasses its parser and channel
     "xxhash>=3.4",
     "zc.lockfile>=3",
+    "zodbpickle>=4",  # ZODB's own: looks into records without loading their classes
     "zope.interface>=7",
     "zstandard>=0.23",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.activity.product import name_of, product_of
+from haywain.activity.product import check_edition, name_of, product_of
 from haywain.analysis.peak import (
     EXACT_BYTES,
     Bands,
@@ -20,8 +20,8 @@ from haywain.analysis.peak import (
     segment_length,
 )
 from haywain.analysis.picture import draw
-from haywain.analysis.signal import SignalSource, check_channel
-from haywain.analysis.wav import WavCutError, read_part
+from haywain.analysis.signal import SignalSource, check_channel, check_rate
+from haywain.analysis.wav import first_part
 from haywain.analysis.welch import Grid, Spectrogram
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
@@ -80,7 +80,6 @@ class Spectrum(Kind):
         if source.count < 2:
             raise InvalidError(f"A spectrum needs 2 samples at least; there are {source.count}")
         work.cursor.setdefault("count", source.count)  # what comes while it runs, the next run sees
-        work.cursor.setdefault("edition", _edition(work))
         source = replace(source, count=work.cursor["count"])
         if fft_bytes(source.count) <= self.exact_bytes:
             return (yield from self._exactly(work, source, given))
@@ -132,6 +131,7 @@ class Spectrum(Kind):
             "middles": bands.middles(chosen),
             "reach": bands.reach(),
             "others": bands.largest_but(chosen),
+            "exponent": bands.exponent,
         }
         yield 0.5
 
@@ -139,7 +139,7 @@ class Spectrum(Kind):
         """Return the strongest bin of the bands, and whether no other can be stronger."""
         if not work.cursor["middles"]:
             return 0, True
-        zoom = Zoom(source.count, work.cursor["middles"], work.cursor["reach"])
+        zoom = Zoom(source.count, work.cursor["middles"], work.cursor["reach"], work.cursor["exponent"])
         if work.kept:
             zoom.restore(work.kept)
         for start, samples, is_step in self._pieces(work, source, zoom.fed):
@@ -160,8 +160,7 @@ class Spectrum(Kind):
         size = max(self.piece_samples, segment_length(source.count), block_length(source.count))
         for number, start in enumerate(range(first, source.count, size), start=1):
             work.check()
-            if _edition(work) != work.cursor["edition"]:
-                raise InvalidError("The stream was replaced while its spectrum was computed; run it again")
+            check_edition(work, "stream" if isinstance(work.document, DataStream) else "array")
             stop = min(start + size, source.count)
             is_step = number % self.step_pieces == 0 and stop < source.count
             yield start, source.read(start, stop), is_step
@@ -172,12 +171,9 @@ def _source_of(work: Work, given: _Parameters) -> SignalSource:
     if isinstance(work.document, DataArray):
         return _source_of_array(work.document, given)
     stream = cast(DataStream, work.document)
-    part = read_part(stream.open())
-    if part.stop is not None and part.stop > stream.size and not given.accept_cut:
-        raise WavCutError(
-            f"The WAV is cut short at byte {stream.size}: its data should end at byte {part.stop};"
-            " set accept_cut to take the frames that are there"
-        )
+    if given.rate_hz:
+        raise InvalidError("rate_hz: a WAV tells its own")
+    part, _ = first_part(stream.open(), given.accept_cut)
     check_channel(given.channel, part.layout.dtype, part.layout.row_shape)
     return SignalSource(
         part.frames_until(stream.size),
@@ -191,15 +187,10 @@ def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:
     if not array.shape:
         raise InvalidError("A signal needs rows; this array is a single value")
     check_channel(given.channel, array.dtype, array.shape[1:])
-    rate_hz = given.rate_hz or array.properties.rate_hz
-    if not rate_hz:
+    told_hz = given.rate_hz or array.properties.rate_hz
+    if not told_hz:
         raise InvalidError("rate_hz: the array does not tell how many rows a second it has; say it")
-    return SignalSource(len(array), rate_hz, given.channel, lambda start, stop: array[start:stop])
-
-
-def _edition(work: Work) -> int:
-    """Return what changes when the bytes of a stream are replaced."""
-    return work.document.edition if isinstance(work.document, DataStream) else 0
+    return SignalSource(len(array), check_rate(told_hz), given.channel, lambda start, stop: array[start:stop])
 
 
 def _hertz(peak: int, source: SignalSource) -> float:
@@ -210,6 +201,10 @@ def _hertz(peak: int, source: SignalSource) -> float:
 def _keep(work: Work, spectrogram: Spectrogram, given: _Parameters) -> tuple[DataArray, Image]:
     """Put the spectrogram into its array and its image, which are made at the first run."""
     grid, density, source = spectrogram.grid, spectrogram.density, work.document
+    if not np.isfinite(density).all():
+        raise InvalidError(
+            "The squares of the samples are beyond float64: make an array of them in another unit"
+        )
     reference = f"{name_of(source)} spectrum" + (f" {given.channel}" if given.channel else "")
     told = (
         f"Power spectral density of channel {given.channel} of {name_of(source)}, in the unit of its samples"

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.analysis.moments import FINE_BINS, Moments, histogram, summary
+from haywain.activity.product import check_edition
+from haywain.analysis.moments import FINE_BINS, Moments, histogram, seconds, summary
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.values import MIB
@@ -30,7 +31,8 @@ class Statistics(Kind):
 
     Computed in float64.  NaN is counted as `nan_count` and left out of the rest.  Quantiles are exact to
     (max - min) / 32,768; how, says `haywain.analysis.moments`.  Both passes look at the rows there were when
-    it began; a row changed meanwhile counts as the pass finds it.  A kill costs the last step.
+    it began; a row changed meanwhile counts as the pass finds it, an array that is replaced ends it.  A kill
+    costs the last step.
     """
 
     name = "statistics"
@@ -71,6 +73,7 @@ class Statistics(Kind):
         passed, step = work.cursor.get("passed", 0), max(self.step_bytes // _row_bytes(array), 1)
         while passed < 2 * rows:
             work.check()
+            check_edition(work, "array")
             start = passed % rows
             stop = min(start + step, rows)
             passed += stop - start
@@ -101,7 +104,5 @@ def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:  # Any: of whatever dty
     if rows.dtype.names is not None:
         return np.stack([_numbers(rows[name])[:, 0] for name in rows.dtype.names], axis=1)
     if rows.dtype.kind in "mM":
-        unit = rows.dtype.str[:2].replace(">", "<")
-        seconds = rows.astype(f"{unit}8[ns]").view(np.int64) / 1e9
-        rows = np.where(np.isnat(rows), np.nan, seconds)
+        rows = seconds(rows)
     return rows.reshape(len(rows), -1).astype(np.float64)

@@ -94,6 +94,9 @@ class StreamToArray(Kind):
         while True:
             work.check()
             _check_edition(indicator, stream, given, work.id)
+            if _target_of(indicator) is not target:
+                raise InvalidError(f"{target.path} was deleted while rows were added to it; run it again")
+            work.hold(target)
             at = indicator.draft_position if given.start_over else indicator.position
             rows, offset = reader.step(stream.open(), at.offset, self.step_bytes, at.rows)
             if offset == at.offset:
@@ -155,6 +158,7 @@ class StreamToArray(Kind):
             target.create((0, *layout.row_shape), layout.dtype)
             _describe(target, layout)
             indicator.edit(target=target.path, offset=0, rows=0)
+            work.cursor["first"] = 0
         if given.start_over:
             if not work.cursor.get("draft"):
                 indicator.begin_draft(Array((0, *layout.row_shape), layout.dtype), work.id)

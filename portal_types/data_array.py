@@ -140,18 +140,24 @@ class DataArray(Document):
         Who has a view of rows that were there before keeps it.  Raises InvalidError for a shape that makes
         no sense, and for dtypes without a fixed size.
         """
-        self._array, self._pyramid = Array(shape, dtype), None
+        self._begin(Array(shape, dtype))
         if self._p_jar is not None:
             self._p_jar.add(self._array)
-        self.reindex()
 
     def adopt(self, rows: Array) -> None:
         """Have these rows, which were filled elsewhere, for its own.
 
         Readers see the old ones or these, whole.  Who has a view of the old ones keeps it.
         """
-        self._array, self._pyramid = rows, None
+        self._begin(rows)
         self._changed(0, len(self))
+
+    def _begin(self, rows: Array) -> None:
+        """Have these rows; who writes to the old ones meanwhile conflicts, else nobody would see that."""
+        if self._array is not None:
+            self._array.changes.note(is_cut=True)
+        self._array, self._pyramid = rows, None
+        self.reindex()
 
     def append(self, rows: ArrayLike) -> int:
         """Add rows, or one row, at the end; return the number of the first of them.
@@ -202,11 +208,15 @@ class DataArray(Document):
         What is written to one is flushed before the next one comes, so that it takes no memory.
         """
         found = self._created()
-        for start, stop in found.row_blocks():
-            yield found.view(start, stop, writable)
+        try:
+            for start, stop in found.row_blocks():
+                yield found.view(start, stop, writable)
+                if writable:
+                    found.flush()
+                    self._changed(start, stop)
+        finally:
             if writable:
-                found.flush()
-                self._changed(start, stop)
+                self.reindex()
 
     def flush(self) -> bool:
         """Write what was changed through views into a blob of this transaction; return whether there was any.
@@ -291,7 +301,7 @@ class DataArray(Document):
         """Have the catalog see a change of rows; a large one, or one of many, is summed up afterwards."""
         self.reindex()
         found = self._created()
-        step = max(min(DETAIL_BYTES // found.row_bytes, DETAIL_ROWS), 1)
+        step = max(min(DETAIL_BYTES // max(found.row_bytes, 1), DETAIL_ROWS), 1)
         if start // step != stop // step and tables_of(found.dtype, found.row):
             self._ask_for_detail()
 

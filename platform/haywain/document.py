@@ -19,9 +19,9 @@ from pydantic import (
 from ZODB.utils import u64
 
 from haywain import clock
-from haywain.errors import DuplicateError, InvalidError
+from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.ids import check_id, new_id
-from haywain.values import Path, Reference
+from haywain.values import Path, Reference, Tid
 
 if TYPE_CHECKING:
     from haywain.activity.activation import Activation
@@ -192,9 +192,14 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
         return activation
 
     def reindex(self) -> None:
-        """Have the catalog's row of this document made anew when the transaction commits."""
+        """Have the catalog's row of this document made anew when the transaction commits.
+
+        Raises NotFoundError if it was deleted: what is written to it would be lost.
+        """
         catalog = getattr(self._p_jar, "catalog", None)
         if catalog is not None:
+            if self.__parent__ is None or self.__parent__.documents.get(self.id) is not self:
+                raise NotFoundError(f"{self.path} was deleted")
             catalog.changed(self)
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON
@@ -284,6 +289,8 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
 
     __name__ = ""
     __parent__ = None
+    packed_until = Tid("")
+    """What was before this transaction may be packed away."""
 
     def __init__(self) -> None:
         """Begin without modules."""

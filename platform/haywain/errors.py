@@ -91,6 +91,12 @@ class OffsetError(HaywainError):
         self.expected, self.actual = expected, actual
 
 
+class GoneError(HaywainError):
+    """It was there, and no more: packed away, or expired."""
+
+    status, exit_code, title = 410, 1, "Gone"
+
+
 class PreconditionError(HaywainError):
     """A header demands what does not hold."""
 

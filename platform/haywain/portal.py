@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -15,6 +16,7 @@ from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
 from haywain.catalog import Catalog, CatalogStore, Query
+from haywain.catalog.past import ChangeLog
 from haywain.catalog.repair import reindex, repair
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
@@ -25,12 +27,14 @@ from haywain.security.uses import KEEP_EVERY_S, TokenUses
 from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
+from haywain.store.group import Group
 from haywain.store.upload import Uploads
 from haywain.values import Tid
 
 if TYPE_CHECKING:
     from haywain.activity.job import Job
     from haywain.activity.workers import Workers
+    from haywain.past import Past
 
 T = TypeVar("T")
 
@@ -75,11 +79,16 @@ class Portal:
         self.manager = manager or TransactionManager(explicit=True)
         if self._own_manager:
             self.manager.begin()
-        self.connection: PortalConnection = site.database.connect(self.manager)
-        if self.connection.catalog is None:
-            self.connection.catalog = Catalog(site.catalog_store, self.connection)
+        self.connection: PortalConnection = self._connect()
         self.catalog_index = cast(Catalog, self.connection.catalog)
         self.connection.portal = self  # so that a document knows who acts
+
+    def _connect(self) -> PortalConnection:
+        """Return a connection with its catalog."""
+        connection = self.site.database.connect(self.manager)
+        if connection.catalog is None:
+            connection.catalog = Catalog(self.site.catalog_store, connection)
+        return connection
 
     @property
     def root(self) -> PortalRoot:
@@ -165,6 +174,20 @@ class Portal:
         if not waits and not any(transaction.getBeforeCommitHooks()):
             self.abort()
 
+    def again(self) -> "Portal":
+        """Return another session of this user, on the moment that this one shows."""
+        return self.site.open(self.user)
+
+    def at(self, when: str | datetime) -> "Past":
+        """Return the portal as it was, to be read: at a transaction (16 hexadecimal digits) or a time.
+
+        A time without a zone is in UTC.  It is a session of its own, to be closed.  Raises InvalidError for
+        what is no moment or lies in the future, GoneError for what is packed away.
+        """
+        from haywain.past import Past
+
+        return Past(self.site, when, self.user)
+
     def job(self, id: str) -> "Job":
         """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""
         return self.site.workers.job(self, id)
@@ -196,6 +219,7 @@ class Site:
         self.directory = DataDirectory(settings.data)
         self.is_new = self.directory.open()
         self.locks = NamedLocks()
+        self.group: Group[Portal] = Group(self.transact)
         self.stopping = threading.Event()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
@@ -218,6 +242,7 @@ class Site:
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
+        self.change_log = ChangeLog(self.database)
 
     @property
     def path(self) -> FilePath:
@@ -247,6 +272,19 @@ class Site:
         raise TemporaryError(
             f"Too many changes at once, {TRIES} tries met conflicts; try again"
         ) from conflict
+
+    def together(self, work: Callable[[Portal], T], user: User, lock: str, size_bytes: int) -> tuple[T, Tid]:
+        """Do as `transact` does, in one transaction with what others store at this moment.
+
+        Many small appends are limited by the disk's fsync, which then serves all.  Raises TemporaryError too
+        if too much waits.
+        """
+
+        def as_user(portal: Portal) -> T:
+            portal.user = user
+            return work(portal)
+
+        return self.group.run(as_user, self.locks.named(lock), size_bytes)
 
     def keep_uses(self) -> None:
         """Keep in the Tokens when they were last used; apart from requests, so that none meets a conflict."""

@@ -170,7 +170,7 @@ def test_stream_replaced_meanwhile_is_noticed(stored: Stored, site: Site) -> Non
         portal.commit()
         site.transact(lambda other: other[path].replace(wav(tone(2000))))
         portal.abort()
-        with pytest.raises(InvalidError, match="replaced while its spectrum was computed"):
+        with pytest.raises(InvalidError, match="The stream was replaced while it was read"):
             next(steps)
 
 
@@ -184,12 +184,15 @@ HOLED[4321] = np.nan
         (wav(tone(1000))[:5000], {}, "cut short at byte 5000: its data should end at byte"),
         (b"RIFF", {}, "cut short at byte 4, within its header"),
         (b"x,y\n1,2\n3,4\n", {}, "This is no WAV"),
-        (b"", {}, "cut short at byte 0"),
+        (b"", {}, "This is no WAV"),
+        (wav(tone(1000))[:5000] + wav(tone(1000)), {}, "cut short at byte 5000, where another one begins"),
         (wav(tone(1000)), {"channel": 1}, "channel: there is no 1; there are 1, counted from 0"),
         (wav(tone(1000)[:1]), {}, "needs 2 samples at least; there are 1"),
         (wav(HOLED), {}, "Sample 4321 of channel 0 is nan"),
+        (wav(tone(1000)), {"rate_hz": 8000}, "rate_hz: a WAV tells its own"),
+        (wav(1e200 * tone(1000)), {}, "squares of the samples are beyond float64"),
     ],
-    ids=["cut", "cut-header", "no-wav", "empty", "channel", "one", "nan"],
+    ids=["cut", "cut-header", "no-wav", "empty", "cut-then", "channel", "one", "nan", "rate", "large"],
 )
 def test_bad_input_is_told(
     run: Run, stored: Stored, data: bytes, parameters: dict[str, Any], message: str
@@ -202,3 +205,38 @@ def test_cut_wav_is_taken_where_that_is_accepted(run: Run, stored: Stored) -> No
     samples = tone(1000)
     found = run(stored(wav(samples)[:20_044]), "spectrum", accept_cut=True)
     assert found["peak_hz"] == peak_hz(samples[:10_000], 8000)
+
+
+@pytest.mark.parametrize("kind", ["spectrum", "statistics"])
+@pytest.mark.usefixtures("in_pieces")
+def test_array_replaced_meanwhile_is_noticed(site: Site, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old rows and new ones make no result together; rows that are appended do no harm."""
+    monkeypatch.setattr("haywain.activities.statistics.Statistics.step_bytes", 1 << 13)
+    monkeypatch.setattr("haywain.activities.statistics.STATE_TIMES", 0)
+    with site.open() as portal:
+        array: Any = portal.new("Data Array", rate_hz=8000.0)
+        array.create((60_000, 1), "<f8")
+        portal.commit()
+        works = site.registry.activities[kind]
+        steps = works.run(Work(portal, array, works.parameters()))
+        next(steps)
+        array.append(np.ones((1, 1)))
+        portal.commit()
+        next(steps)
+        array.create((60_000, 1), "<f8")
+        portal.commit()
+        with pytest.raises(InvalidError, match="The array was replaced while it was read"):
+            next(steps)
+
+
+@pytest.mark.parametrize("rate_hz", [1e-320, 1e300])
+def test_rate_that_makes_no_sense_is_refused(run: Run, site: Site, rate_hz: float) -> None:
+    def store(portal: Portal) -> str:
+        array: Any = portal.new("Data Array", rate_hz=rate_hz)
+        array.create((100, 1), "<f8")
+        return str(array.path)
+
+    path = site.transact(store)[0]
+    for parameters in ({}, {"rate_hz": rate_hz}):
+        with pytest.raises(InvalidError, match="is not between"):
+            run(path, "spectrum", **parameters)

@@ -73,6 +73,7 @@ def test_row_without_columns_is_one(run: Run, store: Store) -> None:
 
 def test_no_rows_have_no_mean(run: Run, store: Store) -> None:
     assert run(store(VALUES[:0]), "statistics")["columns"][0]["mean"] is None
+    assert run(store(np.zeros((5, 0))), "statistics") == {"rows": 5, "columns": []}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 from scipy.io import wavfile
 
 from haywain.activities.stream_to_array import StreamToArray
+from haywain.activity.kind import Work
 from haywain.agent.turbine import recordings
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal import Site
+from haywain.portal_types.data_array import DataArray
 
 Run = Callable[..., Any]
 Stored = Callable[..., str]
@@ -139,8 +141,6 @@ def test_replaced_stream_is_noticed_and_started_over(
 def test_readers_see_the_old_rows_until_all_new_ones_are_there(
     run: Run, stored: Stored, site: Site, reading: Reading
 ) -> None:
-    from haywain.activity.kind import Work
-
     path = stored(CSV)
     array = make(run, path)["array"]
     site.transact(lambda portal: portal[path].replace(wav(ROWS * 2)))
@@ -157,8 +157,6 @@ def test_readers_see_the_old_rows_until_all_new_ones_are_there(
 
 
 def test_second_start_over_makes_the_first_give_way(run: Run, stored: Stored, site: Site) -> None:
-    from haywain.activity.kind import Work
-
     path = stored(CSV)
     make(run, path)
     kind = site.registry.activities["stream_to_array"]
@@ -193,7 +191,8 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
     [
         (b"", {}, "The stream is empty"),
         (b"\0\1\2", {}, "format: nothing tells"),
-        (b"\0\1\2", {"format": "wav"}, "cut short at byte 3, within its header"),
+        (b"\0\1\2", {"format": "wav"}, "This is no WAV: at byte 0"),
+        (b"RIF", {"format": "wav"}, "cut short at byte 3, within its header"),
         (b"no wav at all", {"format": "wav"}, "This is no WAV: at byte 0"),
         (CSV + b"1,2\n", {}, f"Row 1000 .from 0., which begins at byte {len(CSV)}, has 2 fields, not 3"),
         (
@@ -205,7 +204,7 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
         (CSV, {"format": "raw", "dtype": "O"}, "dtype: 'O' has no fixed size"),
         (CSV, {"format": "raw", "dtype": "f8", "row_shape": "0"}, "row_shape: "),
     ],
-    ids=["empty", "unknown", "cut", "no-wav", "ragged", "mixed", "no-dtype", "object", "no-row"],
+    ids=["empty", "unknown", "short", "cut", "no-wav", "ragged", "mixed", "no-dtype", "object", "no-row"],
 )
 def test_bad_input_is_told(
     run: Run, stored: Stored, data: bytes, parameters: dict[str, Any], message: str
@@ -231,3 +230,48 @@ def test_other_parameters_than_before_need_a_start_over(run: Run, stored: Stored
     ):
         make(run, path, dtype="<f4")
     assert make(run, path, dtype="<f4", start_over=True)["rows"] == 1000
+
+
+@pytest.mark.parametrize("start_over", [False, True])
+@pytest.mark.usefixtures("small_steps")
+def test_array_that_is_deleted_meanwhile_gets_no_rows(
+    run: Run, stored: Stored, site: Site, start_over: bool
+) -> None:
+    path = stored(CSV)
+    array = make(run, path)["array"]
+    site.transact(lambda portal: portal[path].append(CSV[6:] * 2))
+    with site.open() as portal:
+        work = Work(portal, portal[path], StreamToArray.parameters(start_over=start_over), id="the activity")
+        steps = site.registry.activities["stream_to_array"].run(work)
+        next(steps)
+        portal.commit()
+        site.transact(lambda portal: portal.delete(portal[array]))
+        portal.abort()
+        with pytest.raises(InvalidError, match=f"{array} was deleted"):
+            next(steps)
+        portal.abort()
+        assert array not in [found.path for found in portal.catalog(portal_type="Data Array")]
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_array_that_is_deleted_during_a_step_is_made_anew(
+    stored: Stored, site: Site, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw it there, and the deletion was committed first."""
+    path, deleted = stored(ROWS.tobytes()), []
+    append = DataArray.append
+
+    def racing(array: DataArray, rows: Any) -> int:
+        if len(array) and not deleted:
+            deleted.append(array.path)
+            site.transact(lambda portal: portal.delete(portal[array.path]))
+        return append(array, rows)
+
+    monkeypatch.setattr(DataArray, "append", racing)
+    with site.open() as portal:
+        job = portal[path].activate().stream_to_array(format="raw", dtype="f8", row_shape="3")
+        portal.commit()
+        found = job.wait().result
+        assert found is not None, job.error
+    assert deleted and found["rows"] == found["appended"] == 1000 and found["array"] not in deleted
+    assert np.array_equal(reading(found["array"])[:], ROWS)

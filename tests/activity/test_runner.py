@@ -1,12 +1,14 @@
 """Runs: steps that are kept, conflicts, failures, deaths, rights at run time, two that race for one."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.activity.conftest import Make, content, drain, record_of
+from tests.activity.conftest import Call, Make, content, drain, record_of
 from tests.conftest import Clock
+from ZODB.POSException import ConflictError
 
 from haywain.activity.guard import Guard
 from haywain.activity.kind import Work
@@ -281,76 +283,6 @@ def test_claim_that_this_process_lost_goes_back_without_a_death(
     assert (job.state, job.as_dict()["deaths"]) == ("queued", 0)
 
 
-def ann(site: Site, stream: Document, roles: tuple[str, ...] = ("Analyst",)) -> Any:
-    """Return a job that a person asked for."""
-    site.transact(lambda p: p.new("Person", reference="ann", password="long enough", roles=roles))
-
-    def queue(portal: Portal) -> str:
-        portal.user = portal["person_module/ann"].user()  # type: ignore[attr-defined]
-        return portal[stream.path].activate().write().id
-
-    return site.open().job(site.transact(queue)[0])
-
-
-def lock(account: Document) -> None:
-    account.state = "invalidated"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda p: lock(p["person_module/ann"]), "locked or gone"),
-        (lambda p: p.delete(p["person_module/ann"]), "locked or gone"),
-        (lambda p: p["person_module/ann"].edit(roles=("Viewer",)), "may not activity"),
-        (lambda p: p["person_module/ann"].edit(roles=()), "may not view"),
-    ],
-    ids=["locked", "gone", "a Viewer by now", "nothing by now"],
-)
-def test_rights_are_those_of_the_moment_it_runs(
-    site: Site, stream: Document, change: Callable[[Portal], None], message: str
-) -> None:
-    job = ann(site, stream)
-    site.transact(change)
-    job.wait()
-    assert job.state == "failed" and message in job.error
-    job._portal.close()
-
-
-def test_activity_of_a_revoked_token_fails(site: Site, stream: Document) -> None:
-    token, _ = site.transact(lambda p: p.new("Token", login="admin", scopes=("activity",)).path)
-
-    def queue(portal: Portal) -> list[str]:
-        portal.user = portal[token].user_of(portal.root)  # type: ignore[attr-defined]
-        return [portal[stream.path].activate().write().id for _ in "ab"]
-
-    (first, second), _ = site.transact(queue)
-    site.workers.run_next()
-    site.transact(lambda p: lock(p[token]))
-    with site.open() as portal:
-        assert portal.job(first).state == "done"
-        assert "expired or revoked" in (portal.job(second).wait().error or "")
-
-
-def test_document_that_is_gone_fails(site: Site, portal: Portal, stream: Document) -> None:
-    job = stream.activate().write()
-    portal.commit()
-    portal.delete(portal[stream.path])
-    portal.commit()
-    job.wait()
-    assert job.state == "failed" and "nothing at" in (job.error or "")
-
-
-def test_another_document_at_the_path_is_left_alone(site: Site, portal: Portal) -> None:
-    made = portal.new("Data Stream", id="place")
-    job = made.activate().write()
-    portal.commit()
-    portal.delete(portal["data_stream_module/place"])
-    portal.new("Data Stream", id="place")
-    portal.commit()
-    job.wait()
-    assert job.state == "failed" and "Another document" in (job.error or "")
-
-
 def test_kind_that_is_gone_fails(site: Site, portal: Portal, stream: Document) -> None:
     job = stream.activate().write()
     portal.commit()
@@ -373,3 +305,103 @@ def test_process_that_is_killed_is_another_one_when_it_comes_back(make_site: Mak
         assert portal.job(job.id).wait(20).state == "done"
         assert record_of(portal, job.id).deaths == 0  # forgiven with the first step
         assert portal[stream.path].read() == b"ab"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit("over"), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()], ids=repr
+)
+def test_error_that_is_no_exception_fails_the_activity_and_no_worker(
+    make_site: Make, error: BaseException
+) -> None:
+    site = make_site(workers=1)
+    call = site.registry.activities["call"]
+    assert isinstance(call, Call)
+
+    def work(work: Work) -> None:
+        raise error
+
+    call.whats |= {"work": work, "well": lambda work: "well"}
+    with site.open() as portal:
+        stream = portal.new("Data Stream")
+        job = stream.activate(max_retries=0).call(what="work")
+        after = stream.activate().call(what="well")
+        portal.commit()
+        assert after.wait(20).result == "well"
+        assert job.state == "failed" and type(error).__name__ in (job.error or "")
+    assert len([t for t in threading.enumerate() if t.name == "worker"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(KeyboardInterrupt(), "queued"), (SystemExit(3), "failed")], ids=repr
+)
+def test_what_ends_the_process_goes_on_from_its_own_thread(
+    site: Site, portal: Portal, stream: Document, whats: Whats, error: BaseException, state: str
+) -> None:
+    """Ctrl-C in a notebook that waits is no failure of the activity."""
+
+    def work(work: Work) -> None:
+        raise error
+
+    whats["work"] = work
+    job = stream.activate(max_retries=0).call(what="work")
+    portal.commit()
+    with pytest.raises(type(error)):
+        job.wait()
+    assert job.state == state
+
+
+@pytest.mark.parametrize("how", ["raises", "conflicts", "dies"])
+def test_cancelled_run_is_cancelled_however_it_ends(
+    site: Site, portal: Portal, stream: Document, whats: Whats, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haywain.activity.runner.CONFLICTS", 0)
+
+    def work(work: Work) -> None:
+        work.document.edit(title="mine")
+        portal.job(job.id).cancel()
+        if how == "conflicts":
+            site.transact(lambda p: p[stream.path].edit(title="another's"))
+        raise RuntimeError("odd") if how == "raises" else ConflictError
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    if how == "dies":
+        claim(site, "dead", job.id)
+        job.cancel()
+        sweep(site.workers)
+    else:
+        site.workers.run_next()
+    assert job.state == "cancelled"
+
+
+@pytest.mark.parametrize("progress", [float("nan"), None, "much", 10**400], ids=lambda p: repr(p)[:8])
+def test_progress_that_is_no_number_is_refused(
+    site: Site, portal: Portal, stream: Document, whats: Whats, progress: Any
+) -> None:
+    def work(work: Work) -> Iterator[float]:
+        yield progress
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    job.wait()
+    assert (job.state, job.progress) == ("failed", 0) and "a number from 0 to 1, not " in (job.error or "")
+
+
+def test_half_a_character_is_escaped_in_a_log_and_refused_in_a_result(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    """Neither could be sent to a browser."""
+
+    def work(work: Work) -> Any:
+        work.log("a \ud800")
+        yield 0.5
+        return {"name": "\ud800"}
+
+    whats["work"] = work
+    job = stream.activate().call(what="work")
+    portal.commit()
+    job.wait()
+    assert (job.state, job.log) == ("failed", ["a \\ud800"])
+    assert "The result of the activity is no JSON" in (job.error or "")

@@ -4,9 +4,12 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from haywain.analysis import delimited
 from haywain.analysis.delimited import DelimitedReader, open_delimited
+from haywain.analysis.rows import Layout
 from haywain.errors import InvalidError
 
 
@@ -122,3 +125,73 @@ def test_dtype_that_makes_no_sense_is_refused(dtype: str) -> None:
 def test_integers_out_of_range_are_named() -> None:
     with pytest.raises(InvalidError, match=r"Row 1 .*'300' in the column 'column 1' is no uint8"):
         read("1\n300\n", dtype="u1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('a,b\n"1\n2",3\n', "The line that begins at byte 4, has no fields: "),
+        ('"a\nb",c\n1,2\n', "The line that begins at byte 0, has no fields: "),
+        ("1,2\r3,4\r", "The line that begins at byte 0, has no fields: "),
+        ("a,b\n1,2\n1,2\r3,4\r", "Row 1 .from 0., which begins at byte 8, has no fields: "),
+        ("t,v\n2024-01-01,1\n1700000000,2\n", "Row 1 .* byte 17: '1700000000' in the column"),
+        ("t,v\n2024-01-01,1\n2024,2\n", "Row 1 .* byte 17: '2024' in the column 't' is no datetime64"),
+        ("a\n1\n1_000\n", "Row 1 .from 0., which begins at byte 4: '1_000' in the column 'a'"),
+        ("1.5,N/A\n", "Row 0 .from 0., which begins at byte 0: 'N/A' in the column 'column 2'"),
+    ],
+    ids=["quoted", "quoted-header", "old-mac", "old-mac-row", "seconds", "year", "underscore", "no-header"],
+)
+def test_field_that_would_become_a_wrong_number_is_named(text: str, message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        read(text)
+
+
+def test_field_longer_than_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 1 << 20)
+    with pytest.raises(InvalidError, match=r"byte 4, has no fields: field larger than field limit"):
+        read("1,2\n3," + "4" * 200_000 + "\n")
+
+
+def test_text_beside_an_empty_field_is_as_it_is() -> None:
+    found = read('n,v\nab,1\n"say ""hi""",2\n,3\nx,\n y ,5\n', dtype="U10,f8")
+    assert found["n"].tolist() == ["ab", 'say "hi"', "", "x", " y "]
+    assert np.array_equal(found["v"], [1, 2, 3, np.nan, 5], equal_nan=True)
+
+
+def test_header_may_have_an_empty_name() -> None:
+    assert open_delimited(io.BytesIO(b",a\n1,2\n")).layout.names == ("column 1", "a")
+
+
+@pytest.mark.parametrize("dtype", ["V8,f8", "(2,)f8,f8", "M8,f8"], ids=str)
+def test_dtype_that_no_text_is_of_is_refused(dtype: str) -> None:
+    with pytest.raises(InvalidError, match="dtype: no field is"):
+        read("1,2\n", dtype=dtype)
+
+
+FIELDS = st.one_of(
+    st.integers().map(str),
+    st.floats(width=32).map(repr),
+    st.datetimes().map(str),
+    st.text("0123456789.eE+-_ \t\r\x00\x0b\x1c\x85\u0663#infa", max_size=4),
+)
+
+
+@given(
+    rows=st.lists(st.lists(FIELDS, min_size=1, max_size=3), min_size=1, max_size=3),
+    delimiter=st.sampled_from([",", ";", "\t", "|", " "]),
+    dtype=st.sampled_from(["f8", "f4", "i8", "u1", "M8[us]", "M8[Y]"]),
+)
+@settings(max_examples=500)
+def test_shortcut_for_plain_lines_gives_what_each_field_for_itself_means(
+    rows: list[list[str]], delimiter: str, dtype: str
+) -> None:
+    """Or raises, and then each field for itself is asked."""
+    names = tuple("abc"[: len(rows[0])])
+    reader = DelimitedReader(Layout(np.dtype(dtype), (len(names),), names), delimiter, 0)
+    lines = [line for line in map(delimiter.join, rows) if line.strip() and line[0] != "#"]
+    assume(lines and reader._are_plain(lines))
+    try:
+        quick = reader._load(lines)
+    except (ValueError, OverflowError):
+        return
+    assert np.array_equal(quick, reader._rows(lines), equal_nan=True)

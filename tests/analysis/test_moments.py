@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haywain.analysis.moments import FINE_BINS, QUANTILES, Moments, histogram, quantiles, summary
+from haywain.analysis.moments import FINE_BINS, QUANTILES, Moments, histogram, quantiles, seconds, summary
 
 
 def merged(rows: np.ndarray, cuts: list[int]) -> Moments:
@@ -63,3 +63,37 @@ def test_infinity_is_told_as_none() -> None:
     rows = np.array([[1.0], [np.inf]])
     told = summary("x", merged(rows, [1]), 0, histogram(rows, Moments.of(rows), FINE_BINS)[0], 16)
     assert told["max"] is None and told["min"] == 1 and told["histogram"]["counts"] == []
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (np.datetime64("9999-12-31", "D"), 253_402_214_400.0),
+        (np.datetime64("0001-01-01", "us"), -62_135_596_800.0),
+        (np.datetime64("9999", "Y"), 253_370_764_800.0),
+        (np.datetime64("1970-03", "M"), 59 * 86_400.0),
+        (np.datetime64(3, "W"), 3 * 604_800.0),
+        (np.datetime64(1_700_000_000_123_456_789, "ns"), 1_700_000_000.1234567),
+        (np.timedelta64(10**10, "s"), 1e10),
+        (np.timedelta64(1500, "ms"), 1.5),
+        (np.timedelta64(3, "25s"), 75.0),
+        (np.timedelta64(7, "as"), 7e-18),
+        (np.timedelta64(7), 7.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_time_is_seconds_whatever_its_unit(time: object, expected: float, order: str) -> None:
+    times = np.array([time, "NaT"]).astype(np.asarray(time).dtype.newbyteorder(order))
+    found = seconds(times)
+    assert found[0] == expected and np.isnan(found[1])
+
+
+def test_sum_beyond_all_numbers_has_a_mean() -> None:
+    rows = np.array([[1.7e308, 1.0], [1.6e308, 2.0], [-1.7e308, 3.0], [1.5e308, 4.0]])
+    found = merged(rows, [2])
+    assert found.mean.tolist() == [pytest.approx(0.775e308), 2.5]
+    counts = histogram(rows, found, FINE_BINS)
+    told = summary("a", found, 0, counts[0], 4)
+    assert told["histogram"]["counts"] == [1, 0, 0, 3] and told["variance"] is None
+    assert told["histogram"]["edges"] == pytest.approx([-1.7e308, -0.85e308, 0, 0.85e308, 1.7e308])

@@ -121,3 +121,34 @@ def test_record_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pack([1]) + pack([1] * 100)
     with pytest.raises(InvalidError, match="record that begins at byte 2 is longer than 50 bytes"):
         steps(PackedReader(open_packed(io.BytesIO(data)).layout, "an array", (0,)), data)
+
+
+@pytest.mark.parametrize("dtype", ["<i4", "u1", "<i8"])
+def test_fraction_among_integers_is_named(dtype: str) -> None:
+    with pytest.raises(InvalidError, match=r"which begins at byte 10, does not fit: 1.9 is no "):
+        read(pack([2.0], [1.9]), dtype)
+    assert read(pack([2.0], [3]), dtype).tolist() == [[2], [3]]
+
+
+def test_first_record_may_be_nil() -> None:
+    assert np.array_equal(read(pack(None, 2)), [[np.nan], [2]], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xc1", "Byte 0 begins no msgpack: FormatError"),
+        (pack([1]) + b"\x81\x91\x01\x01", "Byte 2 begins no msgpack: unhashable type: 'list'"),
+        (pack({"a": 1}, {"a": msgpack.ExtType(0, bytes(8))}), "byte 4: 0 in 'a' is no number"),
+        (pack([msgpack.ExtType(0, bytes(8))]), "byte 0: 0 in 'column 1' is no number"),
+    ],
+    ids=["never", "list-as-name", "time-as-value", "time-in-array"],
+)
+def test_what_is_wrong_is_told(data: bytes, message: str) -> None:
+    with pytest.raises(InvalidError, match=message):
+        read(data)
+
+
+def test_number_too_large_for_its_dtype_is_named() -> None:
+    with pytest.raises(InvalidError, match=r"begins at byte 9, does not fit: overflow"):
+        read(pack(1.0, 1e300), "<f4")

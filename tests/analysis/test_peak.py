@@ -18,7 +18,7 @@ def in_pieces(signal: np.ndarray, piece: int = 1 << 13) -> tuple[int, bool]:
     for start in range(0, signal.size, piece):
         bands.add(signal[start : start + piece])
     chosen = bands.strongest()
-    zoom = Zoom(signal.size, bands.middles(chosen), bands.reach())
+    zoom = Zoom(signal.size, bands.middles(chosen), bands.reach(), bands.exponent)
     for start in range(0, signal.size, piece):
         zoom.add(signal[start : start + piece])
     found, power = zoom.peak()
@@ -102,3 +102,10 @@ def test_passes_go_on_from_what_was_kept() -> None:
 
 def test_length_with_a_large_prime_takes_more_memory() -> None:
     assert fft_bytes(48_000 * 60) < 100 << 20 < fft_bytes(2_879_999)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e306, 1e-200, 1e-320], ids=str)
+def test_peak_is_that_of_the_same_signal_in_another_unit(factor: float) -> None:
+    signal = tone(50_000, 1234.5)
+    assert exact_peak(signal * factor) == by_numpy(signal)
+    assert in_pieces(signal * factor) == (by_numpy(signal), True)

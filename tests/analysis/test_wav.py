@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from haywain.analysis import wav
 from haywain.analysis.wav import WavCutError, open_wav, read_part
 from haywain.errors import InvalidError
 
@@ -117,7 +118,7 @@ def test_data_of_unknown_size_goes_to_the_end() -> None:
     assert np.array_equal(frames(streamed + b"\1"), by_scipy(whole))
 
 
-@pytest.mark.parametrize("length", [0, 5, 12, 15, 20, 30, 43])
+@pytest.mark.parametrize("length", [1, 5, 10, 12, 15, 20, 30, 43])
 def test_cut_header_names_its_byte(length: int) -> None:
     with pytest.raises(WavCutError, match=f"cut short at byte {length}, within its header"):
         open_wav(io.BytesIO(CASES["pcm16"][:length]), accept_cut=True)
@@ -140,6 +141,9 @@ def test_cut_data_is_taken_where_that_is_accepted() -> None:
     ("data", "message"),
     [
         (b"ID3\x03" + bytes(60), "This is no WAV: at byte 0 stands"),
+        (b"", "This is no WAV: at byte 0 stands"),
+        (b"ID3", "This is no WAV: at byte 0 stands"),
+        (b"RIFF\0\0\0\0AV", "This is no WAV: at byte 0 stands"),
         (riff((b"data", BYTES)), "no fmt chunk before its data at byte 12"),
         (riff((b"fmt ", b"short"), (b"data", BYTES)), "fmt chunk at byte 20 has 5 bytes"),
         (riff((b"fmt ", fmt(1, 0, 2, 16)), (b"data", BYTES)), "makes no sense: 0 channels"),
@@ -148,8 +152,109 @@ def test_cut_data_is_taken_where_that_is_accepted() -> None:
         (riff((b"fmt ", fmt(3, 2, 2, 16)), (b"data", BYTES)), "tag 0x0003, 16 bits"),
         (b"RIFF\0\0\0\0WAVE" + bytes(20_000), "no data in its first 1000 chunks"),
     ],
-    ids=["magic", "no-fmt", "short-fmt", "no-channels", "no-rate", "a-law", "half-float", "zeros"],
+    ids=[
+        "magic",
+        "empty",
+        "short",
+        "no-wave",
+        "no-fmt",
+        "short-fmt",
+        "no-channels",
+        "no-rate",
+        "a-law",
+        "half-float",
+        "zeros",
+    ],
 )
 def test_what_is_no_wav_is_told(data: bytes, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         read_part(io.BytesIO(data))
+
+
+WHOLE, OTHER = CASES["pcm16"], CASES["other-chunks"]
+ROWS, CUT = by_scipy(WHOLE), WHOLE[:-401]
+UNKNOWN = WHOLE[:40] + b"\xff\xff\xff\xff" + WHOLE[44:]
+UNWRITTEN = WHOLE[:4] + bytes(4) + WHOLE[8:40] + bytes(4) + WHOLE[44:]
+
+
+@pytest.fixture(params=[1 << 20, 100], ids=["at-once", "in-parts"])
+def part_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wav, "PART_BYTES", request.param)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (CUT + WHOLE, rf"cut short at byte {len(CUT)}, where another one begins: .* at byte {len(WHOLE)};"),
+        (WHOLE[:100] + WHOLE, r"cut short at byte 100, where another one begins"),
+        (WHOLE + CUT + OTHER, rf"cut short at byte {len(WHOLE + CUT)}, where another one begins"),
+        (WHOLE[:-200] + CASES["no-frames"], rf"cut short at byte {len(WHOLE) - 200}, where another"),
+        (WHOLE + b"xxxx" + WHOLE, rf"At byte {len(WHOLE)}, behind the WAV, stands b'xxxxRIFF"),
+        (WHOLE + b"x", rf"At byte {len(WHOLE)}, behind the WAV, stands b'x', which begins no WAV"),
+        (UNWRITTEN, r"At byte 44, behind the WAV, stands"),
+        (WHOLE + b"RI", rf"cut short at byte {len(WHOLE) + 2}, within its header"),
+    ],
+    ids=["cut", "cut-early", "cut-second", "cut-by-less", "between", "behind", "size-unwritten", "header"],
+)
+@pytest.mark.usefixtures("part_bytes")
+def test_wav_that_does_not_end_where_it_says_is_refused(data: bytes, message: str) -> None:
+    """What stands behind it is no sample of it, nor is it passed over in silence."""
+    with pytest.raises(InvalidError, match=message):
+        frames(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (CUT + WHOLE, [ROWS[:-101], ROWS]),
+        (WHOLE[:100] + WHOLE, [ROWS[:14], ROWS]),
+        (WHOLE + CUT + OTHER, [ROWS, ROWS[:-101], ROWS]),
+        (WHOLE[:-200] + CASES["no-frames"], [ROWS[:-50]]),
+        (CUT + CUT, [ROWS[:-101], ROWS[:-101]]),
+        (WHOLE + b"xxxx" + WHOLE, [ROWS, ROWS]),
+        (WHOLE + b"x", [ROWS]),
+        (UNWRITTEN, [ROWS]),
+        (UNWRITTEN + WHOLE, [ROWS, ROWS]),
+        (UNKNOWN + WHOLE, [ROWS, ROWS]),
+        (UNKNOWN + WHOLE[:7], [ROWS]),
+        (CUT + WHOLE[:30], [ROWS[:-101]]),
+    ],
+    ids=[
+        "cut",
+        "cut-early",
+        "cut-second",
+        "cut-by-less",
+        "both-cut",
+        "between",
+        "behind",
+        "size-unwritten",
+        "size-unwritten-then",
+        "size-unknown-then",
+        "header-cut",
+        "header-cut-behind-cut",
+    ],
+)
+@pytest.mark.usefixtures("part_bytes")
+def test_each_recording_of_a_stream_is_taken_as_far_as_it_goes(
+    data: bytes, expected: list[np.ndarray]
+) -> None:
+    for limit in (70, 1 << 20):
+        assert np.array_equal(frames(data, limit, accept_cut=True), np.concatenate(expected))
+
+
+def test_recording_behind_one_of_unknown_size_is_another() -> None:
+    assert np.array_equal(frames(UNKNOWN + WHOLE), np.concatenate([ROWS, ROWS]))
+
+
+def test_byte_that_makes_data_even_may_be_missing() -> None:
+    odd = CASES["odd-data"]
+    assert np.array_equal(frames(odd[:-1] + odd), np.concatenate([by_scipy(odd)] * 2))
+
+
+@pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1, 1 << 40])
+def test_wide_size_beyond_all_bounds_is_a_cut(size: int) -> None:
+    wide = (b"ds64", struct.pack("<QQQI", size, size, 2, 0))
+    data = riff(wide, (b"fmt ", fmt(1, 2, 2, 16)), (b"data", bytes(range(8))), magic=b"RF64")
+    with pytest.raises(WavCutError, match=f"cut short at byte {len(data)}: its data should end at byte"):
+        frames(data)
+    assert len(frames(data, accept_cut=True)) == 2

@@ -101,7 +101,7 @@ def test_failed_finish_is_no_error_and_is_repaired(
     site: Site, compare: Compare, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(index, "update", failing(error))
+        patch.setattr(index, "note", failing(error))
         path, _ = site.transact(make("finish"))
     with site.open() as portal:
         assert portal[path].reference == "finish"
@@ -114,7 +114,7 @@ def test_repair_of_a_document_that_is_gone_meanwhile(
     site: Site, compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(index, "update", failing(RuntimeError()))
+        patch.setattr(index, "note", failing(RuntimeError()))
         path, _ = site.transact(make("short life"))
         other, _ = site.transact(make("longer life"))
         site.transact(lambda p: p[other].edit(title="changed"))
@@ -127,10 +127,10 @@ def test_repair_that_fails_half_way_is_made_good_by_the_next(
     site: Site, compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(index, "update", failing(RuntimeError()))
+        patch.setattr(index, "note", failing(RuntimeError()))
         site.transact(make("twice"))
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(rows, "write_row", failing(ZeroDivisionError()))
+        patch.setattr(rows, "write_rows", failing(ZeroDivisionError()))
         site.repair()
     assert site.repair() == 1
     compare(site)

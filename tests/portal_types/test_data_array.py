@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ZODB.POSException import ConflictError
 
 from haywain.activity.outbox import Outbox
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 from haywain.portal_types import data_array
 from haywain.portal_types.data_array import DataArray
+from haywain.store.array import Array
 from haywain.values import Column
 
 
@@ -113,6 +115,43 @@ def test_created_anew_it_begins_with_zeros(portal: Portal) -> None:
     view = array[:]
     array.create((2, 2), "<f8")
     assert array[:].tolist() == [[0, 0], [0, 0]] and view.tolist() == [5, 5, 5]
+
+
+@pytest.mark.parametrize("first", ["writer", "maker"])
+@pytest.mark.parametrize("write", ["assign", "append", "resize", "view"])
+@pytest.mark.parametrize("make", ["create", "adopt"])
+def test_no_write_is_lost_beside_one_who_makes_the_array_anew(
+    site: Site, make: str, write: str, first: str
+) -> None:
+    def begin(portal: Portal) -> str:
+        array = portal.new("Data Array")
+        assert isinstance(array, DataArray)
+        array.create((10,), "<i8")
+        return array.path
+
+    path = site.transact(begin)[0]
+    with site.open() as maker, site.open() as writer:
+        theirs, mine = maker[path], writer[path]
+        assert isinstance(theirs, DataArray) and isinstance(mine, DataArray)
+        if write == "assign":
+            mine[0] = 5
+        elif write == "append":
+            mine.append([1])
+        elif write == "resize":
+            mine.resize(20)
+        else:
+            mine[:][3] = 7
+        if make == "create":
+            theirs.create((0,), "<i8")
+        else:
+            rows = Array((0,), "<i8")
+            maker.connection.add(rows)
+            theirs.adopt(rows)
+        one, other = (writer, maker) if first == "writer" else (maker, writer)
+        one.commit()
+        with pytest.raises(ConflictError):
+            other.commit()
+        other.abort()
 
 
 def test_verify_and_compact_take_any_rows(portal: Portal) -> None:

@@ -1,6 +1,5 @@
 """A machine that drives Arrays in two connections beside ndarrays, and what the views must show meanwhile."""
 
-import gc
 import shutil
 import tempfile
 import time
@@ -33,8 +32,8 @@ def mapping_of(view: Rows) -> Mapping:
     found: Any = view
     while isinstance(found, np.ndarray):
         found = found.base
-    assert isinstance(found.space.owner, Mapping)
-    return found.space.owner
+    assert isinstance(found.owner, Mapping)
+    return found.owner
 
 
 @dataclass
@@ -252,7 +251,15 @@ class ArrayMachine(RuleBasedStateMachine):
     @rule(i=who)
     def let_go(self, i: int) -> None:
         self.sessions[i].views = []
-        gc.collect()
+
+    @rule(i=who)
+    def begin_without_views(self, i: int) -> None:
+        """Take a savepoint in a transaction of which nobody knows yet that it has views."""
+        self.sessions[i].views = []
+        self.abort(i)
+        self.abort(i)
+        assert not self.sessions[i].memories, "memory outlives its views"
+        self.savepoint(i)
 
     @rule(i=who, choice=st.integers(0, 3), at=part, length=st.sampled_from([1, 300]), look=st.booleans())
     def write_to_kept(self, i: int, choice: int, at: float, length: int, look: bool) -> None:

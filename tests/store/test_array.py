@@ -1,10 +1,13 @@
 """Array: views in transactions, what conflicts and what does not, what is stored and what is refused."""
 
+import gc
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.store.array_machine import mapping_of
 from tests.store.conftest import Begin
 from tests.store.two import PAGE, ROWS_PER_BLOCK, Two
 from transaction.interfaces import TransientError
@@ -101,6 +104,45 @@ def test_a_rollback_goes_back_to_the_savepoint_before_anything_was_stored(two: T
     two.commit(0)
     two.abort(1)
     assert list(two[1].view()[:4]) == [0, 0, 3, 0]
+
+
+def test_a_rollback_to_before_the_first_view_leaves_views_watched(two: Two) -> None:
+    """The transaction would let go of what joined after the savepoint."""
+    before = two.manager(0).savepoint()
+    view = two[0].view()
+    view[5] = 9
+    before.rollback()
+    assert view[5] == 0
+    view[0] = 1
+    then = two.manager(0).savepoint()
+    view[0] = 2
+    then.rollback()
+    assert view[0] == 1
+    before.rollback()
+    view[3] = 4
+    two.commit(0)
+    two.abort(1)
+    assert two[1].view()[:6].tolist() == [0, 0, 0, 4, 0, 0]
+
+
+def test_memory_goes_one_transaction_after_its_last_view(two: Two) -> None:
+    """At once, without the garbage collector: views are gigabytes."""
+    gc.disable()
+    try:
+        view = two[0].view()
+        mapping = weakref.ref(mapping_of(view))
+        del view
+        assert mapping() is not None
+        two.abort(0)
+        assert mapping() is None
+        view = two[0].view()
+        mapping = weakref.ref(mapping_of(view))
+        two.abort(0)
+        del view
+        two.commit(0)
+        assert mapping() is None
+    finally:
+        gc.enable()
 
 
 def test_a_view_outlives_connection_and_database(two: Two, database: Database) -> None:

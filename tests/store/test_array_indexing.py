@@ -147,6 +147,8 @@ def test_rows_assigned_from_a_view_of_themselves_are_those_from_before(
         (slice(0, 3), np.zeros((2, 3)), ValueError),
         (slice(None), "word", ValueError),
         (0, 40_000, OverflowError),
+        (0, np.int64(40_000), OverflowError),
+        ((0, 1), np.float64("nan"), ValueError),
         ((Ellipsis, Ellipsis), 0, IndexError),
     ],
     ids=repr,

@@ -12,6 +12,7 @@ from tests.store.two import PAGE, ROWS_PER_BLOCK, Two
 
 from haywain.errors import CorruptDataError, InvalidError
 from haywain.store import address_space, pagemap
+from haywain.store.address_space import MappingLimitError
 from haywain.store.array import Array
 from haywain.store.mapping import Mapping
 from haywain.store.upkeep import verify
@@ -34,6 +35,43 @@ def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pyt
     assert two[1].view(0, 5)[0] == 1
     monkeypatch.setattr(address_space, "MOST_MAPPINGS", used + 100)
     assert two[1].view().sum() == 8
+
+
+def test_a_refused_view_takes_nothing_from_others(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    for block in range(4):
+        two[0].view()[block * ROWS_PER_BLOCK + PAGE // 8 :: ROWS_PER_BLOCK] = 1
+    two.commit(0)
+    two.abort(1)
+    kept = two[1].view(0, 1)
+    used = address_space.BUDGET.used
+    monkeypatch.setattr(address_space, "MOST_MAPPINGS", used + 3)
+    with pytest.raises(MappingLimitError):
+        two[1].view()
+    assert address_space.BUDGET.used == used and kept[0] == 0
+
+
+def test_a_large_page_is_a_hole_only_as_a_whole(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else zeros that are written to its other part would not count as written."""
+    two[0].write(PAGE, memoryview(np.ones(PAGE // 8, "i8").tobytes()))
+    two[0].view()
+    mapping = views_of(two[0]).mapping(two[0], 0)
+    assert mapping._is_hole(0) and not mapping._is_hole(PAGE)
+    monkeypatch.setattr(address_space, "PAGE", 4 * PAGE)
+    assert not mapping._is_hole(0) and mapping._is_hole(4 * PAGE)
+
+
+def test_random_access_splits_no_mapping(two: Two) -> None:
+    def mappings() -> int:
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    rows = 4 * ROWS_PER_BLOCK
+    two[0].write(0, memoryview(np.ones(rows, "i8").tobytes()))
+    two.commit(0)
+    two[0].view()
+    before = mappings()
+    for row in range(0, rows, PAGE // 4):
+        two[0].view(row, row + 1, access="random")
+    assert mappings() <= before + 8
 
 
 def test_mappings_are_counted_and_given_back(two: Two) -> None:
@@ -108,15 +146,18 @@ def test_a_full_disk_fails_the_commit_and_the_view_shows_what_was_there(
         ((3,), [("a", "i4"), ("b", "O")], "Python objects"),
         ((3,), "no dtype", "is no dtype"),
         ((3,), "S0", "no bytes of its own"),
+        ((3,), [("x", "S0"), ("y", "i4")], "field 'x' has no bytes"),
+        ((3,), "M8", "does not say its unit: write M8"),
+        ((3,), [("t", "m8", (2,))], "does not say its unit: write m8"),
         ((3,), "(2,)f8", "no bytes of its own"),
         ((), "i8", "1 to 32 dimensions"),
         ((1,) * 33, "i8", "1 to 32 dimensions"),
         ((-1,), "i8", "makes no sense"),
-        ((3, 0), "i8", "makes no sense"),
         ((1.5,), "i8", "whole numbers"),
         ("3", "i8", "whole numbers"),
         ((1 << 60,), "i8", "at most"),
         ((0, 1 << 60), "i8", "at most"),
+        ((1 << 60, 0), "i8", "at most"),
     ],
     ids=repr,
 )

@@ -303,10 +303,29 @@ def test_bytes_can_be_read_after_a_savepoint(open_stream: Open, tmp_path: Path, 
     assert stream.read() == content + b"1" * 64
 
 
+def test_appends_of_one_transaction_share_a_record(open_stream: Open, content: bytes) -> None:
+    stream, manager = open_stream()
+    for number in range(8):
+        assert stream.append(b"%d" % number * 3) == len(content) + 3 * number
+        if number == 2:
+            assert stream.read(len(content)) == b"000111222"
+        if number == 3:
+            before = manager.savepoint()
+    before.rollback()
+    stream.append(b"after")
+    manager.commit()
+    manager.begin()
+    stream.append(b"later")
+    assert stream.read() == content + b"000111222333" + b"after" + b"later"
+    assert len(content) == 150 and list(stream.last.records) == [128, 144, 150, 162, 167]
+
+
 @pytest.mark.parametrize("lost", [128, 150], ids=["first", "later"])
 def test_bytes_that_are_lost_are_said(open_stream: Open, lost: int) -> None:
-    stream, _ = open_stream()
+    stream, manager = open_stream()
     stream.append(b"0123456789")
+    manager.commit()
+    manager.begin()
     stream.append(b"x")
     assert list(stream.last.records) == [128, 144, 150, 160]
     del stream.last.records[lost]

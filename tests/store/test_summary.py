@@ -68,7 +68,15 @@ def test_fields_of_a_structure_have_buckets_of_their_own(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("dtype", "row"),
-    [("S3", ()), ("c8", (2,)), ("f4", (2, 2)), ("M8", ()), ([("a", "f4")], (2,)), ([("a", "S2")], ())],
+    [
+        ("S3", ()),
+        ("c8", (2,)),
+        ("f4", (2, 2)),
+        ("f4", (0,)),
+        ("M8", ()),
+        ([("a", "f4")], (2,)),
+        ([("a", "S2")], ()),
+    ],
     ids=str,
 )
 def test_rows_without_columns_of_numbers(dtype: Any, row: tuple[int, ...]) -> None:

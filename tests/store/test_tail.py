@@ -11,6 +11,7 @@ from haywain.errors import DataDirectoryError
 from haywain.store.database import Database, open_storage
 from haywain.store.stream import Stream
 from haywain.store.tail import mend_tail
+from haywain.values import MIB
 
 COUNT = 6
 
@@ -169,6 +170,23 @@ def test_a_transaction_with_a_lost_middle_is_cut(tmp_path: Path) -> None:
     (tmp_path / "Data.fs").write_bytes(whole)
     assert reopen(tmp_path) == b""
     assert len(asides(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("size", [1, 600, 5000, 3 * MIB])
+def test_zeros_that_were_acknowledged_stay(tmp_path: Path, size: int) -> None:
+    """The Record and the tree that names it lie in one transaction with empty sectors."""
+    database = Database(open_storage(f"file:{tmp_path}"))
+    with database.transaction() as connection:
+        connection.root()["stream"] = Stream()
+        connection.root()["stream"].append(b"before")
+    with database.transaction() as connection:
+        connection.root()["stream"].append(bytes(size) + b"end")
+        connection.root()["other"] = Stream()
+        connection.root()["other"].append(bytes(size))
+    database.close()
+    (tmp_path / "Data.fs.index").unlink()
+    assert reopen(tmp_path) == b"before" + bytes(size) + b"end"
+    assert not asides(tmp_path)
 
 
 def test_a_transaction_that_only_voted_is_cut(written: list[bytes], tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def sent(name: str, array: np.ndarray[Any, Any], columns: tuple[str, ...] = ()) 
         np.zeros((0, 2), "<i2"),
         RECORDS,
         np.array(["2026-01-01"], "M8[ns]"),
+        np.zeros(3, [("\u6e29\u5ea6", "<f4"), ("\ud800", "<i2")]),
     ],
-    ids=["big-endian", "strided", "scalar", "empty", "records", "moments"],
+    ids=["big-endian", "strided", "scalar", "empty", "records", "moments", "names"],
 )
 def test_npy_and_raw_are_read_by_numpy(array: np.ndarray[Any, Any]) -> None:
     body = sent("npy", array)
@@ -62,6 +63,23 @@ def test_json_has_null_where_there_is_no_number() -> None:
     assert json.loads(sent("json", np.array([b"ab\xff"]))) == ["ab\\xff"]
 
 
+def test_texts_and_durations_are_sent_as_what_they_are() -> None:
+    texts = np.array(["\ud800", "b"], "U3")
+    assert json.loads(sent("json", texts)) == ["\\xed\\xa0\\x80", "b"]
+    assert sent("csv", texts).splitlines() == [b"value", b"\\xed\\xa0\\x80", b"b"]
+    assert json.loads(sent("json", np.array(["NaT", 5], "m8[s]"))) == [None, 5]
+
+
+def test_size_of_empty_rows_records_and_long_texts_counts() -> None:
+    for array in (
+        np.broadcast_to(np.int8(0), (formats.MOST_VALUES + 1, 0)),
+        np.broadcast_to(np.zeros((), [("x", "f8", (1000,)), ("y", "f8")]), (1000,)),
+        np.broadcast_to(np.zeros((), "S4096"), (20_000,)),
+    ):
+        with pytest.raises(TooLargeError, match="ask for less, or npy"):
+            check_size(format_named("json"), array)
+
+
 def test_csv_has_the_names_of_the_columns() -> None:
     rows = list(csv.reader(io.StringIO(sent("csv", np.array([[1, 2], [3, 4]]), ("a, b", "c")).decode())))
     assert rows == [["a, b", "c"], ["1", "2"], ["3", "4"]]
@@ -83,6 +101,8 @@ def test_what_a_format_cannot_hold_is_said() -> None:
         sent("csv", np.zeros((1, 1, 1)))
     with pytest.raises(InvalidError, match="Arrow cannot hold the dtype complex128"):
         sent("arrow", np.zeros(1, complex))
+    with pytest.raises(InvalidError, match="a field holds several values"):
+        sent("arrow", np.zeros(2, [("x", "f4", (2,))]))
     with pytest.raises(InvalidError, match="no format 'xls'; use npy"):
         format_named("xls")
     for name in FORMATS:

@@ -55,7 +55,7 @@ def test_large_answers_leave_half_of_the_threads_to_others(
 def test_everything_held_is_let_go_however_it_ends() -> None:
     gone: list[str] = []
     with closing(
-        Streamed(iter([b"a", memoryview(b"b")]), lambda: gone.append("1"), lambda: gone.append("2"))
+        Streamed({}, iter([b"a", memoryview(b"b")]), lambda: gone.append("1"), lambda: gone.append("2"))
     ) as body:
         assert list(body) == [b"a", b"b"] and not gone
     body.close()

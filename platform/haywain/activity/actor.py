@@ -1,13 +1,14 @@
-"""Who acts in an activity: the user who made it, with the rights of the moment it runs."""
+"""Who acts in an activity, the user who made it with the rights of the moment; and on which document."""
 
 from typing import TYPE_CHECKING, cast
 
 from haywain.activity.record import Activity
-from haywain.errors import ForbiddenError, NotFoundError
+from haywain.document import Document
+from haywain.errors import ForbiddenError, InvalidError, NotFoundError
 from haywain.security import SYSTEM, User
 
 if TYPE_CHECKING:
-    from haywain.document import Document, PortalRoot
+    from haywain.document import PortalRoot
     from haywain.portal import Portal
     from haywain.security.accounts import Account, Credential
 
@@ -37,8 +38,19 @@ def _user_of_token(root: "PortalRoot", path: str) -> User | None:
 
 
 def document_of(portal: "Portal", record: Activity) -> "Document":
-    """Return the document of an activity; raises NotFoundError if it is gone, or another lies there."""
+    """Return the document of an activity; raises NotFoundError if it is gone, or another lies there.
+
+    Raises InvalidError if its Portal Type is not installed.
+    """
     document = portal[record.path]
+    if not isinstance(document, Document):
+        raise InvalidError(f"{type(document).__name__}, the class of {record.path}, is not installed here")
     if document.uid != record.uid:
         raise NotFoundError(f"Another document lies at {record.path!r} than the one it was asked for")
     return document
+
+
+def hold(document: Document) -> None:
+    """Conflict with whoever changes or deletes a document before this transaction commits."""
+    document._p_activate()  # a ghost has no serial yet
+    document._p_jar.readCurrent(document)

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from haywain.activity.actor import hold
+
 if TYPE_CHECKING:
     from haywain.document import Document
     from haywain.portal import Portal
@@ -91,6 +93,13 @@ class Work:
         Cheap enough for inner loops; the error is not to be caught.
         """
         self.on_check()
+
+    def hold(self, document: "Document") -> None:
+        """Repeat this step if somebody changes or deletes another document before it is kept.
+
+        The activity's own document is held in each step.
+        """
+        hold(document)
 
     def log(self, text: str) -> None:
         """Add a line to the activity's log, which is kept with the step."""

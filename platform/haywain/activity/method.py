@@ -38,7 +38,12 @@ class Method:
 
 
 def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
-    """Return what a kind of document may be activated for, by name."""
+    """Return what a kind of document may be activated for, by name.
+
+    Raises InvalidError for what is no Document: the database has one whose Portal Type is not installed.
+    """
+    if not issubclass(cls, Document):
+        raise InvalidError(f"{cls.__name__} is no Portal Type that is installed here")
     own = {
         name: _of_document(cls, name)
         for name, member in inspect.getmembers(cls, inspect.isfunction)

@@ -2,9 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ZODB.utils import u64
+
 from haywain.document import NAME_LENGTH, Document
+from haywain.errors import InvalidError
 
 if TYPE_CHECKING:
+    from haywain.activity.kind import Work
     from haywain.portal import Portal
 
 
@@ -29,6 +33,20 @@ def product_of(
     if any(getattr(found.properties, name) != value for name, value in properties.items()):
         found.edit(**properties)
     return found
+
+
+def edition_of(document: Document) -> int:
+    """Return a number that changes when bytes or rows are replaced, and stays when some are appended."""
+    if hasattr(document, "edition"):
+        return int(document.edition)
+    rows = getattr(document, "_array", None)
+    return u64(rows._p_oid) if rows is not None and rows._p_oid is not None else 0
+
+
+def check_edition(work: "Work", what: str) -> None:
+    """Raise InvalidError if the content of an activity's document is another than as it began."""
+    if edition_of(work.document) != work.cursor.setdefault("edition", edition_of(work.document)):
+        raise InvalidError(f"The {what} was replaced while it was read; run it again")
 
 
 def name_of(document: Document) -> str:

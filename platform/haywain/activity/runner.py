@@ -6,10 +6,12 @@ the activity's record with the effects of the step, and so conflicts with whoeve
 
 import json
 import logging
+import math
 import os
 import random
 import secrets
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -21,7 +23,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
 from haywain import clock
-from haywain.activity.actor import actor_of, document_of
+from haywain.activity.actor import actor_of, document_of, hold
 from haywain.activity.bell import ring_at_commit
 from haywain.activity.guard import Abandoned, Cancelled, Guard, Interrupted, OverLimit
 from haywain.activity.kept import Kept
@@ -34,6 +36,7 @@ from haywain.security import require
 from haywain.values import KIB, MIB
 
 if TYPE_CHECKING:
+    from haywain.document import Document
     from haywain.portal import Portal, Site
 
 MAX_RETRIES = 3
@@ -77,9 +80,19 @@ class Run:
         except (ConflictError, TransientError):
             later = clock.now_s() + random.uniform(0, FIRST_DELAY_S)  # noqa: S311  # jitter
             change_mine(self.site, self.guard, lambda outbox, record: outbox.settle(record, at=later))
-        except Exception as error:  # what a kind may raise is not ours to know
-            failure = Failure.of(error)
-            change_mine(self.site, self.guard, lambda outbox, record: fail(outbox, record, failure))
+        except BaseException as error:  # what a kind may raise is not ours to know
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        """Note a failure.  Only what was meant for the whole process (Ctrl-C, a signal) goes on from here."""
+        is_everybodys = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and is_everybodys:
+            change_mine(self.site, self.guard, lambda outbox, record: outbox.settle(record))
+            raise error
+        failure = Failure.of(error)
+        change_mine(self.site, self.guard, lambda outbox, record: fail(outbox, record, failure))
+        if isinstance(error, SystemExit) and is_everybodys:
+            raise error
 
     def _try(self) -> bool:
         """Run it from its last step on; return whether it is done, False after a conflict."""
@@ -95,11 +108,7 @@ class Run:
 
     def _run_in(self, portal: "Portal") -> None:
         record = mine(portal, self.guard)
-        portal.user = actor_of(portal.root, record)
-        document = document_of(portal, record)
-        method = method_of(self.site.registry, type(document), record.method)
-        require(portal.user, "view", document)
-        require(portal.user, method.permission, document)
+        document, method = self._begin_step(portal, record)
         work = Work(
             portal,
             document,
@@ -110,6 +119,20 @@ class Run:
             self.guard.check,
         )
         self._steps(portal, method, work)
+
+    def _begin_step(self, portal: "Portal", record: Activity) -> tuple["Document", Method]:
+        """Return document and method, in a transaction just begun; raises what forbids this step.
+
+        That is the rights of this moment.  A document that is changed or deleted before the step is
+        committed makes it conflict, so that none writes to what is gone.
+        """
+        portal.user = actor_of(portal.root, record)
+        document = document_of(portal, record)
+        method = method_of(self.site.registry, type(document), record.method)
+        require(portal.user, "view", document)
+        require(portal.user, method.permission, document)
+        hold(document)
+        return document, method
 
     def _steps(self, portal: "Portal", method: Method, work: Work) -> None:
         found = self.guard.inside(lambda: method.start(work))
@@ -127,14 +150,14 @@ class Run:
 
     def _step(self, portal: "Portal", progress: Any, work: Work) -> None:  # Any: what was yielded
         record = mine(portal, self.guard)
-        record.progress = min(max(float(progress), 0.0), 1.0)
+        record.progress = share(progress)
         record.cursor = as_json("cursor", work.cursor, CURSOR_BYTES)
         if work.kept or record.kept is not None:
             record.kept = record.kept or Kept()
             record.kept.store(portal.connection, work.kept)
         record.deaths = 0
         self._keep(portal, record, work)
-        mine(portal, self.guard)
+        self._begin_step(portal, mine(portal, self.guard))
 
     def _done(self, portal: "Portal", result: Any, work: Work) -> None:  # Any: JSON
         record = mine(portal, self.guard)
@@ -149,7 +172,7 @@ class Run:
     def _keep(self, portal: "Portal", record: Activity, work: Work) -> None:
         """Commit a step with its log."""
         record.spent_s += self.guard.lap_s()
-        record.note(work.lines)
+        record.note([plain(line) for line in work.lines])
         portal.commit()
         work.lines.clear()
         self._conflicts = 0
@@ -166,7 +189,7 @@ def mine(portal: "Portal", guard: Guard) -> Activity:
 
 
 def change_mine(site: "Site", guard: Guard, change: Callable[[Outbox, Activity], None]) -> None:
-    """Change the record in a transaction of its own, if the claim still is this run's."""
+    """Leave the activity, in a transaction of its own, if the claim still is this run's."""
     spent_s = guard.lap_s()
 
     def work(portal: "Portal") -> None:
@@ -174,17 +197,25 @@ def change_mine(site: "Site", guard: Guard, change: Callable[[Outbox, Activity],
         record = outbox.find(guard.id)
         if record is not None and record.claim == guard.claim:
             record.spent_s += spent_s
-            change(outbox, record)
+            leave(outbox, record, change)
             ring_at_commit(portal, record)
 
     site.transact(work)
+
+
+def leave(outbox: Outbox, record: Activity, change: Callable[[Outbox, Activity], None]) -> None:
+    """Make a change to an activity whose run is over without success; one that was cancelled ends so."""
+    if record.is_cancelled:
+        outbox.end(record, "cancelled")
+    else:
+        change(outbox, record)
 
 
 def end_interrupted(site: "Site", guard: Guard, why: Interrupted) -> None:
     """Note how a run ended that was made to: cancelled, failed over a limit, or queued as it was."""
 
     def change(outbox: Outbox, record: Activity) -> None:
-        if record.is_cancelled or isinstance(why, Cancelled):
+        if isinstance(why, Cancelled):
             outbox.end(record, "cancelled")
         elif isinstance(why, OverLimit):
             record.error = str(why)
@@ -208,7 +239,7 @@ class Failure:
     is_refusal: bool
 
     @classmethod
-    def of(cls, error: Exception) -> "Failure":
+    def of(cls, error: BaseException) -> "Failure":
         """Return the failure of an error that is being handled."""
         is_ours = isinstance(error, HaywainError)
         is_refusal = isinstance(error, ValueError) or (isinstance(error, HaywainError) and error.status < 500)
@@ -246,10 +277,22 @@ def bury(outbox: Outbox, record: Activity) -> None:
     outbox.end(record, "failed")
 
 
+def share(progress: Any) -> float:  # Any: what was yielded
+    """Return a progress between 0 and 1; raises InvalidError for what is no number."""
+    try:
+        found = float(progress)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if math.isnan(found):
+        raise InvalidError(f"A step yields its progress, a number from 0 to 1, not {progress!r:.40}")
+    return min(max(found, 0.0), 1.0)
+
+
 def as_json(what: str, content: Any, most_bytes: int) -> str:  # Any: what a kind made
     """Return content as JSON; raises InvalidError if it is none, or too large."""
     try:
         text = json.dumps(content, allow_nan=False)
+        json.dumps(content, ensure_ascii=False).encode()  # half a character is none that can be sent
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidError(f"The {what} of the activity is no JSON: {error}") from error
     if len(text) > most_bytes:

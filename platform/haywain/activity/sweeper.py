@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from haywain import clock
 from haywain.activity.outbox import AT_ONCE, Outbox
-from haywain.activity.runner import bury
+from haywain.activity.runner import bury, leave
 from haywain.activity.watchdog import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: 
         assert record is not None
         if record.process == process:
             if id not in running and record.started < now - HEARTBEAT_S:
-                outbox.settle(record)
+                leave(outbox, record, lambda outbox, record: outbox.settle(record))
         elif is_sole or max(record.started, outbox.beats.get(record.process, 0.0)) < late:
-            bury(outbox, record)
+            leave(outbox, record, bury)
 
 
 def _open_gates(portal: "Portal") -> bool:

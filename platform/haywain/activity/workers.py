@@ -9,6 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from ZODB.POSException import ConflictError
+
 from haywain import clock
 from haywain.activity.activation import Activation
 from haywain.activity.bell import Bell
@@ -20,7 +22,7 @@ from haywain.activity.record import ENDED, Activity
 from haywain.activity.runner import Run, process_name
 from haywain.activity.sweeper import sweep
 from haywain.activity.watchdog import Watchdog, memory_bytes
-from haywain.errors import HaywainError, InvalidError
+from haywain.errors import InvalidError
 
 if TYPE_CHECKING:
     from haywain.document import Document
@@ -138,7 +140,7 @@ class Workers:
             rung = self.bell.rung
             try:
                 idle_s = self.run_next()
-            except Exception:  # the disk is full, conflicts without end: the next try may succeed
+            except BaseException:  # the disk is full, conflicts without end: the next try may succeed
                 _log.exception("a worker failed; it goes on in %g s", SWEEP_S)
                 idle_s = SWEEP_S
             if threading.current_thread() not in self._threads:  # abandoned, and back too late
@@ -189,7 +191,9 @@ class Workers:
         settings = self.site.settings
         try:
             found = method_of(self.site.registry, type(portal[record.path]), record.method)
-        except HaywainError:  # the run tells what is wrong
+        except ConflictError:
+            raise
+        except Exception:  # whatever it is, the run tells; the queue must not stop for it
             return settings.activity_seconds, settings.activity_bytes
         return (
             settings.activity_seconds if found.time_limit_s is None else found.time_limit_s,

@@ -1,30 +1,38 @@
 """Delimited text (CSV): lines of numbers, parsed by `numpy.loadtxt`.
 
 UTF-8, with or without a header; lines that are empty or begin with # are passed over; an empty field is NaN
-where the column is a float.  Without a dtype all numbers become float64 in rows of that many columns; a
-column of ISO times makes the rows structured, with datetime64[us] for the time.
+where the column is a float, NaT where it is a time.  Without a dtype all
+numbers become float64 in rows of that many columns; a column of ISO times makes the rows structured, with
+datetime64[us] for the time.
 """
 
 import csv
 import re
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
+from haywain.analysis.fields import (
+    DATE,
+    check_dtype,
+    fields_of,
+    is_time,
+    is_value,
+    parse,
+    sniff_delimiter,
+    split_all,
+)
 from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, parse_dtype, read_at, unique
 from haywain.errors import InvalidError
 
-DELIMITERS = (",", ";", "\t", "|", " ")
 SAMPLE_BYTES = 1 << 20
 """What is looked at to find delimiter, header and columns, and also the longest line."""
 
 PART_CHARACTERS = 1 << 18
 """Characters parsed in one call: numpy.loadtxt keeps the interpreter to itself meanwhile."""
-
-_DATE = re.compile(r"\d{4}-\d\d")
 
 
 @dataclass(frozen=True)
@@ -71,59 +79,86 @@ class DelimitedReader:
         return offset + tail.find(b"\n") + 1 if tail else offset
 
     def _parse(self, data: bytes, at: int, row: int) -> Rows:
-        lines = [line for line in _decoded(data, at).split("\n") if line.strip() and line[0] != "#"]
+        """Return the rows of whole lines, which begin at a byte; raises InvalidError."""
+        lines = [line for line in _decoded(data, at).split("\n") if _is_told(line)]
         if not lines:
             return self.layout.empty()
+        if b'"' not in data and self._are_plain(lines):
+            with suppress(ValueError, OverflowError):
+                return self._load(lines)
         try:
-            return self._load(lines)
-        except (ValueError, OverflowError):
-            return self._load_slowly(data, at, row)
+            return self._rows(lines)
+        except (csv.Error, ValueError, OverflowError) as error:
+            self._blame(data, at, row)
+            raise InvalidError(f"The lines from byte {at} on make no rows: {error}") from error
+
+    def _are_plain(self, lines: list[str]) -> bool:
+        """Return whether `_load` gives what `_rows` does, or raises ValueError."""
+        if self._plain is None:
+            return False
+        return not self._plain.pattern or all(map(self._plain.match, lines))
+
+    @cached_property
+    def _plain(self) -> re.Pattern[str] | None:
+        """What lines begin with whose time columns all hold times; None if there are other than numbers."""
+        dtype, count = self.layout.dtype, len(self.layout.names)
+        kinds = "".join(dtype[n].kind for n in range(count)) if dtype.names else dtype.kind * count
+        if set(kinds) - set("iufM") or ("M" in kinds and self.delimiter == " "):
+            return None
+        stop = re.escape(self.delimiter)
+        told = kinds[: kinds.rfind("M") + 1]
+        return re.compile(
+            stop.join(rf"\s*{DATE.pattern}[^{stop}]*" if kind == "M" else f"[^{stop}]*" for kind in told),
+            re.ASCII,
+        )
 
     def _load(self, lines: list[str]) -> Rows:
-        found = np.loadtxt(
-            lines,
-            self.layout.dtype,
-            comments=None,
-            delimiter=None if self.delimiter == " " else self.delimiter,
-            quotechar='"',
-            ndmin=2 if self.layout.row_shape else 1,
+        """Return the rows of plain lines in one go."""
+        delimiter = None if self.delimiter == " " else self.delimiter
+        ndmin: Literal[1, 2] = 2 if self.layout.row_shape else 1
+        found: Rows = np.loadtxt(
+            lines, self.layout.dtype, comments=None, delimiter=delimiter, quotechar=None, ndmin=ndmin
         )
-        if found.shape[1:] != self.layout.row_shape:
-            raise ValueError("another number of columns")
+        if found.shape != (len(lines), *self.layout.row_shape):
+            raise ValueError("another number of rows or columns")
         return found
 
-    def _load_slowly(self, data: bytes, at: int, row: int) -> Rows:
-        """Fill empty fields, or raise the error that names row and byte."""
-        filled = []
+    def _rows(self, lines: list[str]) -> Rows:
+        """Return the rows of lines, each field for itself: this says what a field means."""
+        rows = split_all(lines, self.delimiter)
+        found = np.empty((len(rows), *self.layout.row_shape), self.layout.dtype)
+        names = self.layout.dtype.names
+        if any(len(row) != len(self.layout.names) for row in rows):
+            raise ValueError("another number of columns")
+        for number, fields in enumerate(zip(*rows, strict=True)):
+            target = found[:, number] if names is None else found[names[number]]
+            target[:] = parse(fields, self._dtype(number))
+        return found
+
+    def _blame(self, data: bytes, at: int, row: int) -> None:
+        """Raise InvalidError for the first line that makes no row; it names row and byte."""
         for line in data.split(b"\n"):
             text = line.decode()
-            if text.strip() and text[0] != "#":
-                fields = self._checked(text, at, row)
-                filled.append([field.strip() or "nan" for field in fields])
+            if _is_told(text):
+                self._check(text, f"Row {row} (from 0), which begins at byte {at}")
                 row += 1
             at += len(line) + 1
-        quoted = [",".join(f'"{field}"' for field in fields) for fields in filled]
-        return DelimitedReader(self.layout, ",", 0)._load(quoted)
 
-    def _checked(self, line: str, at: int, row: int) -> list[str]:
-        """Return the fields of a line if they make a row; raises InvalidError."""
-        fields = split(line, self.delimiter)
+    def _check(self, line: str, where: str) -> None:
+        fields = fields_of(line, self.delimiter, where)
         if len(fields) != len(self.layout.names):
-            raise InvalidError(
-                f"Row {row} (from 0), which begins at byte {at}, has {len(fields)} fields,"
-                f" not {len(self.layout.names)}"
-            )
+            raise InvalidError(f"{where}, has {len(fields)} fields, not {len(self.layout.names)}")
         for number, field in enumerate(fields):
             try:
-                np.array([field.strip() or "nan"]).astype(self._column_dtype(number))
+                parse([field], self._dtype(number))
             except (ValueError, OverflowError):
                 raise InvalidError(
-                    f"Row {row} (from 0), which begins at byte {at}: {field[:40]!r} in the column"
-                    f" {self.layout.names[number]!r} is no {self._column_dtype(number)}"
+                    f"{where}: {field[:40]!r} in the column {self.layout.names[number]!r}"
+                    f" is no {self._dtype(number)}"
                 ) from None
-        return fields
 
-    def _column_dtype(self, number: int) -> np.dtype[Any]:  # Any: of the file
+    def _dtype(self, number: int) -> np.dtype[Any]:  # Any: of the file
+        """Return the dtype of a column."""
         dtype = self.layout.dtype
         return dtype if dtype.names is None else dtype[number]
 
@@ -136,12 +171,13 @@ def open_delimited(
     if not lines:
         raise InvalidError("There is no line to tell the columns by, up to the first newline")
     delimiter = delimiter or sniff_delimiter([line for _, line in lines])
-    rows = [(at, split(line, delimiter)) for at, line in lines]
+    rows = [(at, fields_of(line, delimiter, f"The line that begins at byte {at}")) for at, line in lines[:2]]
     count = len(rows[0][1])
     if count > COLUMNS_MAX:
         raise InvalidError(f"The first line has {count} fields; at most {COLUMNS_MAX} make a row")
     if header is None:
-        header = not all(_is_value(field) for field in rows[0][1])
+        told = [field for field in rows[0][1] if field.strip()]
+        header = bool(told) and not any(is_value(field) for field in told)
     names = unique([name.strip() for name in rows[0][1]] if header else [""] * count)
     data = rows[1:] if header else rows
     if not data:
@@ -150,43 +186,15 @@ def open_delimited(
 
 
 def _layout(names: tuple[str, ...], fields: list[str], dtype: str) -> Layout:
-    found = parse_dtype(dtype) if dtype else None
+    found = check_dtype(parse_dtype(dtype)) if dtype else None
     if found is not None and found.names is not None:
         if len(found.names) != len(names):
             raise InvalidError(f"dtype: it has {len(found.names)} fields, the lines have {len(names)}")
         return Layout(np.dtype([(name, found[i]) for i, name in enumerate(names)]), (), names)
-    if found is None and any(_is_time(field) for field in fields):
-        kinds = ["<M8[us]" if _is_time(field) else "<f8" for field in fields]
+    if found is None and any(is_time(field) for field in fields):
+        kinds = ["<M8[us]" if is_time(field) else "<f8" for field in fields]
         return Layout(np.dtype(list(zip(names, kinds, strict=False))), (), names)
     return Layout(np.dtype("<f8") if found is None else found, (len(names),), names)
-
-
-def sniff_delimiter(lines: Iterable[str]) -> str:
-    """Return the delimiter that splits most lines alike, the comma where none does.
-
-    >>> sniff_delimiter(["a;b;c", "1,5;2;3"])
-    ';'
-    """
-    sample = list(lines)[:20]
-    best, best_score = ",", (0, 0)
-    for delimiter in DELIMITERS:
-        counts = [len(split(line, delimiter)) for line in sample]
-        common = max(set(counts), key=counts.count)
-        score = (counts.count(common), -DELIMITERS.index(delimiter))
-        if common > 1 and score > best_score:
-            best, best_score = delimiter, score
-    return best
-
-
-def split(line: str, delimiter: str) -> list[str]:
-    """Return the fields of a line; blanks count as one delimiter.
-
-    >>> split('"a,b",2', ","), split(" 1  2", " ")
-    (['a,b', '2'], ['1', '2'])
-    """
-    if delimiter == " ":
-        return line.split()
-    return next(csv.reader([line.rstrip("\r")], delimiter=delimiter), [])
 
 
 def _sample(file: ReadableFile) -> list[tuple[int, str]]:
@@ -200,7 +208,7 @@ def _sample(file: ReadableFile) -> list[tuple[int, str]]:
     found = []
     for line in data[at:].split(b"\n"):
         text = _decoded(line, at)
-        if text.strip() and text[0] != "#":
+        if _is_told(text):
             found.append((at, text))
         at += len(line) + 1
         if len(found) > 20:
@@ -215,19 +223,6 @@ def _decoded(data: bytes, at: int) -> str:
         raise InvalidError(f"Byte {at + error.start} is no UTF-8: this is no text of numbers") from None
 
 
-def _is_value(field: str) -> bool:
-    try:
-        float(field.strip() or "nan")
-    except ValueError:
-        return _is_time(field)
-    return True
-
-
-def _is_time(field: str) -> bool:
-    if not _DATE.match(field.strip()):
-        return False
-    try:
-        datetime.fromisoformat(field.strip())
-    except ValueError:
-        return False
-    return True
+def _is_told(line: str) -> bool:
+    """Return whether a line is neither empty nor a comment."""
+    return bool(line.strip()) and line[0] != "#"

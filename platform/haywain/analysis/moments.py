@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 FINE_BINS = 1 << 16
 """Bins that the quantiles are read from."""
 
+_UNIT_S = {"W": 604_800, "D": 86_400, "h": 3_600, "m": 60, "s": 1, "generic": 1}
+_PARTS = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -40,8 +42,10 @@ class Moments:
         is_nan = np.isnan(rows)
         count = (~is_nan).sum(axis=0)
         filled = np.where(is_nan, 0.0, rows)
-        mean = filled.sum(axis=0) / np.maximum(count, 1)
         with np.errstate(invalid="ignore", over="ignore"):  # of columns with an infinity
+            mean = filled.sum(axis=0) / np.maximum(count, 1)
+            if not np.isfinite(mean).all():  # also where only the sum is too large
+                mean = np.where(np.isfinite(mean), mean, (filled / np.maximum(count, 1)).sum(axis=0))
             m2 = (np.where(is_nan, 0.0, rows - mean) ** 2).sum(axis=0)
         low = np.where(is_nan, np.inf, rows).min(axis=0, initial=np.inf)
         high = np.where(is_nan, -np.inf, rows).max(axis=0, initial=-np.inf)
@@ -54,21 +58,39 @@ class Moments:
         with np.errstate(invalid="ignore", over="ignore"):  # of columns with an infinity
             delta = other.mean - self.mean
             mean = self.mean + delta * part
+            if not np.isfinite(delta).all():  # also where only the difference is too large
+                mean = np.where(np.isfinite(delta), mean, self.mean * (1 - part) + other.mean * part)
             m2 = self.m2 + other.m2 + delta**2 * self.count * part
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         return Moments(count, self.nan_count + other.nan_count, mean, m2, low, high)
+
+
+def seconds(times: NDArray[Any]) -> NDArray[np.float64]:  # Any: datetime64 or timedelta64
+    """Return times as seconds since 1970 UTC, durations in seconds; NaT as NaN.
+
+    In the unit they have: none of them may leave the range of another one.
+    """
+    unit, count = np.datetime_data(times.dtype)
+    if unit in ("Y", "M"):  # of no fixed length
+        times = times.astype(f"{times.dtype.kind}8[D]")
+        unit, count = "D", 1
+    number = times.astype(times.dtype.newbyteorder("=")).view(np.int64).astype(np.float64)
+    found = number * (count * _UNIT_S[unit]) if unit in _UNIT_S else number * count / _PARTS[unit]
+    return np.where(np.isnat(times), np.nan, found)
 
 
 def histogram(rows: NDArray[np.float64], moments: Moments, bins: int) -> NDArray[np.int64]:
     """Return how many values lie in each of `bins` bins between a column's extremes: (columns, bins)."""
     found = np.zeros((rows.shape[1], bins), np.int64)
     for column in range(rows.shape[1]):
-        low, high = moments.low[column], moments.high[column]
+        low, high = float(moments.low[column]), float(moments.high[column])
         if not (np.isfinite(low) and np.isfinite(high)):
             continue
         values = rows[:, column]
         values = values[~np.isnan(values)]
         width = (high / bins - low / bins) or 1.0
+        if high - low == np.inf:
+            values, low, width = values / 2, low / 2, width / 2
         places = np.clip((values - low) / width, 0, bins - 1).astype(np.int64)
         found[column] = np.bincount(places, minlength=bins)
     return found
@@ -81,8 +103,9 @@ def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[float]
     ends = np.cumsum(counts)
     places = np.searchsorted(ends, ranks, side="right").clip(0, len(counts) - 1)
     inside = (ranks - (ends[places] - counts[places]) + 0.5) / np.maximum(counts[places], 1)
+    low, high = low / 2, high / 2  # their difference may be beyond float64
     width = high / len(counts) - low / len(counts)
-    return [float(q) for q in np.clip(low + (places + inside.clip(0, 1)) * width, low, high)]
+    return [2 * float(q) for q in np.clip(low + (places + inside.clip(0, 1)) * width, low, high)]
 
 
 def summary(name: str, moments: Moments, column: int, counts: NDArray[np.int64], bins: int) -> dict[str, Any]:
@@ -102,7 +125,7 @@ def summary(name: str, moments: Moments, column: int, counts: NDArray[np.int64],
         "max": _finite(high),
         "histogram": {
             "counts": coarse,
-            "edges": np.linspace(low, high, bins + 1).tolist() if is_told else [],
+            "edges": (2 * np.linspace(low / 2, high / 2, bins + 1)).tolist() if is_told else [],
         },
         "quantiles": {f"{q:g}": value for q, value in zip(QUANTILES, found, strict=True)},
     }

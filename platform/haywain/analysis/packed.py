@@ -81,10 +81,10 @@ class PackedReader:
         """Return the rows of records; raises InvalidError, which names the first that is none."""
         try:
             return self._array(records)
-        except (ArithmeticError, LookupError, TypeError, ValueError):
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             for number, record in enumerate(records):
                 self._check(record, first + number, places[number])
-            raise
+            raise InvalidError(f"The records from byte {places[0]} on make no rows: {error}") from error
 
     def _array(self, records: list[Any]) -> Rows:  # Any: as above
         """Return the rows of records; raises what Python and NumPy raise for those that differ."""
@@ -96,7 +96,8 @@ class PackedReader:
             if number == 0 and self.kind == "event":
                 target[:] = np.array([_nanoseconds(time) for time in column], np.int64).view("<M8[ns]")
             else:
-                target[:] = np.array(_numbers(column), target.dtype)
+                with np.errstate(over="raise"):  # 1e300 is no float32
+                    target[:] = np.array(_numbers(column, target.dtype), target.dtype)
         return found
 
     def _values(self, record: Any) -> list[Any]:  # Any: as above
@@ -118,8 +119,9 @@ class PackedReader:
         if kind != self.kind or (keys != self.keys and set(keys) != set(self.keys)):
             first = _told(self.kind, self.keys)
             raise InvalidError(f"{where}, is {_told(kind, keys)}, but the first is {first}")
-        for name, value in zip(self.layout.names, self._values(record), strict=True):
-            if type(value) not in _NUMBERS | {EventTime}:
+        for place, (name, value) in enumerate(zip(self.layout.names, self._values(record), strict=True)):
+            is_time = self.kind == "event" and place == 0
+            if type(value) not in (_NUMBERS | {EventTime} if is_time else _NUMBERS):
                 raise InvalidError(f"{where}: {value!r:.40} in {name!r} is no number")
         try:
             self._array([record])
@@ -132,8 +134,8 @@ def open_packed(file: ReadableFile, dtype: str = "") -> PackedReader:
 
     `dtype` replaces the float64 of each number.
     """
-    record, _ = next(_records(read_at(file, 0, RECORD_MAX), 0), (None, 0))
-    if record is None:
+    record, stop = next(_records(read_at(file, 0, RECORD_MAX), 0), (None, 0))
+    if not stop:
         raise InvalidError("There is no whole record at byte 0 to tell the columns by")
     kind, keys = shape_of(record)
     if not 0 < len(keys) <= COLUMNS_MAX or kind == "something else":
@@ -165,11 +167,15 @@ def shape_of(record: Any) -> tuple[str, tuple[Any, ...]]:  # Any: what msgpack h
     return ("a number", (0,)) if type(record) in _NUMBERS else ("something else", ())
 
 
-def _numbers(column: tuple[Any, ...]) -> Sequence[Any]:  # Any: as above
-    """Return a column, nil as NaN; raises TypeError for what is no number."""
+def _numbers(column: tuple[Any, ...], dtype: np.dtype[Any]) -> Sequence[Any]:  # Any: as above
+    """Return a column, nil as NaN; raises TypeError for no number, ValueError for half an integer."""
     kinds = set(map(type, column))
     if not kinds <= _NUMBERS:
         raise TypeError
+    if dtype.kind in "iu" and float in kinds:
+        fraction = next((value for value in column if type(value) is float and not value.is_integer()), None)
+        if fraction is not None:
+            raise ValueError(f"{fraction!r} is no {dtype}")
     return [math.nan if value is None else value for value in column] if type(None) in kinds else column
 
 
@@ -193,9 +199,9 @@ def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as abov
             for record in unpacker:
                 stop = unpacker.tell()
                 yield record, stop
-        except (ValueError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
             raise InvalidError(
-                f"Byte {at + stop} begins no msgpack: {error or type(error).__name__}"
+                f"Byte {at + stop} begins no msgpack: {str(error) or type(error).__name__}"
             ) from error
 
 

@@ -62,8 +62,15 @@ def exact_peak(signal: Signal) -> int:
 
     if signal.size < 2 or signal.min() == signal.max():
         return 0
-    lines = rfft(signal - signal.mean())[1:]
+    scaled = np.ldexp(signal, -_exponent(signal))  # exact, and no square is too large or too small
+    scaled -= scaled.mean()
+    lines = rfft(scaled)[1:]
     return int(np.argmax(lines.real**2 + lines.imag**2)) + 1
+
+
+def _exponent(signal: Signal) -> int:
+    """Return the power of two that is just larger than the largest magnitude; 0 for zeros."""
+    return int(np.frexp(np.abs(signal).max())[1])
 
 
 def segment_length(count: int) -> int:
@@ -77,10 +84,14 @@ def segment_length(count: int) -> int:
 
 @dataclass
 class Bands:
-    """First pass: feed it the signal in order; it keeps what each coarse bin holds."""
+    """First pass: feed it the signal in order; it keeps what each coarse bin holds.
+
+    In units of two to the power of `exponent`, which the first piece tells: no square is too large or small.
+    """
 
     count: int
     fed: int = 0
+    exponent: int = 0
     shift: float = 0.0
     low: float = math.inf
     high: float = -math.inf
@@ -96,10 +107,13 @@ class Bands:
         from scipy.fft import rfft
 
         if not self.fed:
-            self.shift = float(signal.mean())  # else the mean leaks out of a last segment that is shorter
+            self.exponent = _exponent(signal)
+            # Without the mean, which would leak out of a last segment that is shorter.
+            self.shift = float(np.ldexp(signal, -self.exponent).mean())
         self.low, self.high = min(self.low, float(signal.min())), max(self.high, float(signal.max()))
         for start in range(0, signal.size, self.length):
-            lines = rfft(signal[start : start + self.length] - self.shift, self.length)
+            scaled = np.ldexp(signal[start : start + self.length], -self.exponent)
+            lines = rfft(scaled - self.shift, self.length)
             self.energy += lines.real**2 + lines.imag**2
         self.fed += signal.size
 
@@ -107,14 +121,15 @@ class Bands:
         """Return what it has summed up so far, to go on from by `restore`."""
         return {
             "energy": self.energy,
-            "range": np.array([self.shift, self.low, self.high]),
+            "range": np.array([self.shift, self.low, self.high, self.exponent]),
             "fed": np.array(self.fed),
         }
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
         """Go on where another one was."""
         self.energy, self.fed = state["energy"], int(state["fed"])
-        self.shift, self.low, self.high = map(float, state["range"])
+        self.shift, self.low, self.high = map(float, state["range"][:3])
+        self.exponent = int(state["range"][3])
 
     def bounds(self) -> Signal:
         """Return the largest |X[k]|**2 that each band may hold, in the unit of the samples squared."""
@@ -152,12 +167,14 @@ class Bands:
 class Zoom:
     """Second pass: X[k] for the `reach` bins on either side of each of `middles`.
 
-    Feed it the signal in order, in whole blocks; `lines[i, d + reach]` is then X[middles[i] + d].
+    Feed it the signal in order, in whole blocks; `lines[i, d + reach]` is then X[middles[i] + d], in units of
+    two to the power of `exponent`.
     """
 
     count: int
     middles: list[int]
     reach: int
+    exponent: int = 0
     fed: int = 0
     lines: Lines = field(init=False)
 
@@ -179,7 +196,7 @@ class Zoom:
 
     def add(self, signal: Signal) -> None:
         """Add the next samples: whole blocks, except at the end of the signal."""
-        blocks = -(-signal.size // self.block)
+        signal, blocks = np.ldexp(signal, -self.exponent), -(-signal.size // self.block)
         if signal.size < blocks * self.block:
             signal = np.concatenate([signal, np.zeros(blocks * self.block - signal.size)])
         moments = (signal.reshape(blocks, self.block) @ self._weights).reshape(blocks, -1, 2, self.terms)

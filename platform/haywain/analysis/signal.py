@@ -36,6 +36,17 @@ class SignalSource:
         return found
 
 
+RATES_HZ = (1e-12, 1e18)
+"""Rates beyond these are a mistake, and their squares and quotients no numbers."""
+
+
+def check_rate(rate_hz: float) -> float:
+    """Return a rate in samples a second; raises InvalidError for one that makes no sense."""
+    if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+        raise InvalidError(f"rate_hz: {rate_hz:g} is not between {RATES_HZ[0]:g} and {RATES_HZ[1]:g}")
+    return rate_hz
+
+
 def check_channel(channel: int, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
     """Raise InvalidError unless rows of this dtype and shape have such a channel of real numbers."""
     fields = dtype.names

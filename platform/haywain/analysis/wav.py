@@ -6,8 +6,11 @@ Sources: Microsoft and IBM, Multimedia Programming Interface and Data Specificat
 "Multiple channel audio data and WAVE files" (2001); EBU Tech 3306 (RF64).
 
 A stream may hold several WAV files, one after the other, if they agree in format: recordings are appended.
+One that was cut short ends where the next header stands, which is never taken for samples; that costs a look
+through its bytes, and only there: a file that ends where its header says is believed.
 """
 
+import re
 import struct
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +27,11 @@ UNKNOWN_SIZE = 0xFFFF_FFFF
 CHUNKS_MAX = 1_000
 """Most chunks before the data: more is garbage."""
 
+PART_BYTES = 1 << 20
+"""Bytes looked through at once for a header."""
+
+_HEADER = re.compile(rb"(RIFF|RIFX|RF64)[\s\S]{4}WAVE")
+_HEADER_CUT = re.compile(rb"RIFF|RIFX|RF64")
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = {"<": bytes.fromhex("00001000800000aa00389b71"), ">": bytes.fromhex("00000010800000aa00389b71")}
 
@@ -77,9 +85,10 @@ class WavPart:
 
 def read_part(file: ReadableFile, begin: int = 0) -> WavPart:
     """Read the header of the WAV file that begins at a byte; raises InvalidError, WavCutError."""
-    head = _exactly(file, begin, 12)
-    if head[:4] not in MAGIC or head[8:] != b"WAVE":
+    head = read_at(file, begin, 12)
+    if not _may_begin(head) or head[8:] != b"WAVE"[: len(head[8:])]:
         raise InvalidError(f"This is no WAV: at byte {begin} stands {head!r}, not RIFF, four bytes and WAVE")
+    head = _exactly(file, begin, 12)
     order = ">" if head[:4] == b"RIFX" else "<"
     riff_size = int(struct.unpack(f"{order}I", head[4:8])[0])
     position, part, wide_sizes = begin + 12, None, None
@@ -111,11 +120,10 @@ def _place(part: WavPart, begin: int, body: int, riff_size: int, size: int, is_w
 
 
 def _exactly(file: ReadableFile, offset: int, size: int) -> bytes:
-    data = read_at(file, offset, size)
-    if len(data) < size:
-        end = offset + len(data) if data else file.seek(0, 2)
+    end = file.seek(0, 2)
+    if offset + size > end:
         raise WavCutError(f"The WAV is cut short at byte {end}, within its header")
-    return data
+    return read_at(file, offset, size)
 
 
 def _read_format(data: bytes, order: str, at: int) -> WavPart:
@@ -170,24 +178,80 @@ class WavReader:
 
 
 def open_wav(file: ReadableFile, accept_cut: bool = False) -> WavReader:
-    """Read the headers; raises InvalidError, and WavCutError unless a cut at the end is accepted."""
-    size = file.seek(0, 2)
-    first = read_part(file)
-    parts = [first]
-    while (end := parts[-1].end) is not None and read_at(file, end, 4) in MAGIC:
+    """Read the headers; raises InvalidError, and WavCutError unless a cut is accepted."""
+    part, begin = first_part(file, accept_cut)
+    first, parts = part, [part]
+    while begin is not None:
         try:
-            parts.append(_alike(read_part(file, end), first, end))
+            header = read_part(file, begin)
         except WavCutError:
             if not accept_cut:
                 raise
             break
-    stop = parts[-1].stop
-    if stop is not None and stop > size and not accept_cut:
-        raise WavCutError(
-            f"The WAV is cut short at byte {size}: its data should end at byte {stop};"
+        part, begin = _bounded(file, _alike(header, first, begin), accept_cut)
+        parts.append(part)
+    return WavReader(first.layout, tuple(parts), file.seek(0, 2))
+
+
+def first_part(file: ReadableFile, accept_cut: bool = False) -> tuple[WavPart, int | None]:
+    """Return the first WAV file of a source, and where the next begins; raises as `open_wav` does."""
+    return _bounded(file, read_part(file), accept_cut)
+
+
+def _bounded(file: ReadableFile, part: WavPart, accept_cut: bool) -> tuple[WavPart, int | None]:
+    """Return a part as far as it goes, and where the next one begins, None behind the last.
+
+    It ends where its header says, if the source ends there too or another header follows.  Else it was cut,
+    or never told its size, and ends where the next header stands: what is behind that is no sample of it.
+    """
+    size = file.seek(0, 2)
+    if part.stop is not None and part.end is not None:
+        if part.stop <= size <= part.end:
+            return part, None
+        if part.end < size:
+            for end in (part.end, part.stop):  # some leave out the byte that makes odd data even
+                if _may_begin(read_at(file, end, 4)):
+                    return part, end
+    begin = _next_header(file, part.start, size)
+    if part.stop is not None and not accept_cut:
+        raise _cut(file, part, begin, size)
+    if part.stop is None or part.end == part.start:  # unknown, or never written
+        return replace(part, stop=begin), begin
+    return replace(part, stop=part.stop if begin is None else min(part.stop, begin)), begin
+
+
+def _cut(file: ReadableFile, part: WavPart, begin: int | None, size: int) -> InvalidError:
+    """Return what is wrong with a part that does not end where its header says."""
+    assert part.stop is not None and part.end is not None
+    if part.stop > size or (begin is not None and begin < part.stop):
+        at = f"byte {size}" if begin is None else f"byte {begin}, where another one begins"
+        return WavCutError(
+            f"The WAV is cut short at {at}: its data should end at byte {part.stop};"
             " set accept_cut to take the frames that are there"
         )
-    return WavReader(first.layout, tuple(parts), size)
+    found = read_at(file, part.end, 12)
+    return InvalidError(
+        f"At byte {part.end}, behind the WAV, stands {found!r}, which begins no WAV;"
+        " set accept_cut to pass it over"
+    )
+
+
+def _may_begin(data: bytes) -> bool:
+    """Return whether bytes are the first ones of a WAV file, or as many of them as there are."""
+    return any(magic.startswith(data[:4]) for magic in MAGIC) and bool(data)
+
+
+def _next_header(file: ReadableFile, start: int, stop: int) -> int | None:
+    """Return where the next WAV file begins in the bytes [start, stop); its header may lack the end."""
+    for position in range(start, stop, PART_BYTES):
+        data = read_at(file, position, PART_BYTES + 11)
+        is_last = position + len(data) >= stop
+        found = _HEADER.search(data)
+        if found is None and is_last:
+            found = _HEADER_CUT.search(data, max(len(data) - 11, 0))
+        if found is not None:
+            return position + found.start()
+    return None
 
 
 def _alike(part: WavPart, first: WavPart, begin: int) -> WavPart:

@@ -108,7 +108,8 @@ class Spectrogram:
         from scipy.fft import rfft
 
         lines = rfft((segments - segments.mean(axis=1, keepdims=True)) * self.window, axis=1)
-        power = lines.real**2 + lines.imag**2
+        with np.errstate(over="ignore"):  # of samples beyond 1e150; the density tells
+            power = lines.real**2 + lines.imag**2
         power *= 1 / (self.grid.rate_hz * (self.window**2).sum())
         power[:, 1 : (self.grid.length + 1) // 2] *= 2  # one side; there are two of all but 0 and Nyquist
         numbers = np.arange(self.done, self.done + len(segments))

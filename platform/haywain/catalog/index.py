@@ -12,28 +12,17 @@ first while holding the second, so there is no cycle:
 
 import logging
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    FromClause,
-    Row,
-    delete,
-    func,
-    insert,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, delete, func, insert, select, union_all
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from transaction.interfaces import TransientError
 from ZODB.utils import u64
 
 from haywain.catalog.query import Query, encode_cursor, text_condition
-from haywain.catalog.rows import begin, write, write_text
-from haywain.catalog.schema import TEXT, applied, documents, pending, row_of, temporary
+from haywain.catalog.rows import begin, note, write, write_texts
+from haywain.catalog.schema import TEXT, documents, pending, row_of, temporary
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document
 from haywain.errors import InvalidError, TemporaryError
@@ -44,6 +33,9 @@ HEADER = "catalog"
 
 MOST_CHANGED = 5000
 """Documents one transaction may change: their uids must fit into its header of 64 KiB."""
+
+_NOTHING = {column.name: "" if column.type.python_type is str else 0 for column in documents.columns}
+"""Values of a row that only hides another one."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +93,7 @@ class Catalog:
     # -- searching
     def search(self, query: Query) -> tuple[list[int], str]:
         """Return the uids of one page of hits, and the cursor of the next ("" if this is the last)."""
-        with self._store.engine.connect() as sql:
+        with self._reading() as sql:
             source, condition = self._source(sql, query)
             order = query.order(source)
             statement = select(source.c.uid, *(column for column, _ in order)).where(
@@ -118,25 +110,34 @@ class Catalog:
 
     def count(self, query: Query) -> int:
         """Return how many documents match, whatever the limit."""
-        with self._store.engine.connect() as sql:
+        with self._reading() as sql:
             source, condition = self._source(sql, query)
             return sql.execute(select(func.count()).select_from(source).where(condition)).scalar_one()
 
     def sums(self, column: str, query: Query) -> dict[str, tuple[int, int]]:
         """Return for each value of a keyword column how many documents match and their bytes."""
-        with self._store.engine.connect() as sql:
+        with self._reading() as sql:
             source, condition = self._source(sql, query)
             statement = select(source.c[column], func.count(), func.sum(source.c.size)).where(condition)
             return {row[0]: (row[1], row[2]) for row in sql.execute(statement.group_by(source.c[column]))}
 
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Return an SQL connection to search by."""
+        return self._store.engine.connect()
+
+    def _overlay(self) -> dict[int, dict[str, Any] | None]:
+        """Return rows to be laid over the committed ones, by uid; None hides one."""
+        return {uid: None if gone else row_of(document) for uid, (document, gone) in self._documents.items()}
+
     def _source(self, sql: Connection, query: Query) -> tuple[FromClause, ColumnElement[bool]]:
-        """Return the rows to look at, those of the running transaction laid over the committed ones."""
-        if not self._documents:
+        """Return the rows to look at, the overlay on top of those that are committed."""
+        overlay = self._overlay()
+        if not overlay:
             condition = query.conditions(documents)
             if query.text:
                 condition &= text_condition(documents, "documents_text", query.text)
             return documents, condition
-        self._fill_pending(sql)
+        _fill_pending(sql, overlay)
         below = select(*documents.c).where(documents.c.uid.not_in(select(pending.c.uid)))
         above = select(*(pending.c[c.name] for c in documents.c)).where(pending.c.gone == 0)
         if query.text:
@@ -144,17 +145,6 @@ class Catalog:
             above = above.where(text_condition(pending, "temp.pending_text", query.text))
         source = union_all(below, above).subquery()
         return source, query.conditions(source)
-
-    def _fill_pending(self, sql: Connection) -> None:
-        temporary.create_all(sql, checkfirst=True)
-        sql.exec_driver_sql(TEXT.format(name="temp.pending_text"))
-        sql.execute(delete(pending))
-        sql.exec_driver_sql("delete from temp.pending_text")
-        for document, gone in self._documents.values():
-            row = row_of(document)
-            sql.execute(insert(pending).values(**row, gone=int(gone)))
-            if not gone:
-                write_text(sql, "temp.pending_text", row)
 
     # -- two-phase commit
     def sortKey(self) -> str:
@@ -187,7 +177,7 @@ class Catalog:
         try:
             if self._sql is not None:
                 tid = u64(self._connection.last_tid)
-                self._sql.execute(update(applied).where(applied.c.token == self._token).values(tid=tid))
+                note(self._sql, self._token, tid)
                 self._sql.exec_driver_sql("commit")
         except Exception:  # whatever it is, the transaction is stored
             _log.exception("the catalog missed a transaction; the next repair adds it")
@@ -212,6 +202,17 @@ class Catalog:
                 sql.close()
         self._transaction, self._token = None, None
         self._documents, self._rows = {}, []
+
+
+def _fill_pending(sql: Connection, overlay: dict[int, dict[str, Any] | None]) -> None:
+    temporary.create_all(sql, checkfirst=True)
+    sql.exec_driver_sql(TEXT.format(name="temp.pending_text"))
+    sql.execute(delete(pending))
+    sql.exec_driver_sql("delete from temp.pending_text")
+    rows = [(row or _NOTHING) | {"uid": uid, "gone": int(row is None)} for uid, row in overlay.items()]
+    sql.execute(insert(pending), rows)
+    if present := [row for row in rows if not row["gone"]]:
+        write_texts(sql, "temp.pending_text", present)
 
 
 class _Savepoint:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
 from haywain.catalog.index import HEADER
-from haywain.catalog.rows import write, write_row, writing
+from haywain.catalog.rows import remove, write, write_rows, writing
 from haywain.catalog.schema import applied, documents, row_of, watermark
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document, PortalRoot
@@ -56,7 +56,7 @@ def _reindex(sql: Connection, database: Database, tid: int, token: bytes, uids: 
     with writing(sql), _snapshot(database) as connection:
         if sql.execute(select(applied.c.txn).where(applied.c.token == token)).first():
             return False
-        found = {uid: _row(connection, uid) for uid in uids}
+        found = {uid: row_in(connection, uid) for uid in uids}
         gone = [uid for uid, row in found.items() if row is None]
         write(sql, token, [row for row in found.values() if row is not None], gone, tid)
         return True
@@ -83,9 +83,8 @@ def reindex(
     with store.engine.connect() as sql:
         for batch in _batches(database):
             with writing(sql), _snapshot(database) as connection:
-                rows = [row for uid in batch if (row := _row(connection, uid))]
-                for row in rows:
-                    write_row(sql, row)
+                rows = [row for uid in batch if (row := row_in(connection, uid))]
+                write_rows(sql, rows)
             uids.update(row["uid"] for row in rows)
             done += len(rows)
             progress(done)
@@ -99,10 +98,7 @@ def _drop_strangers(sql: Connection, database: Database, kept: set[int]) -> None
     """Remove rows of documents that are gone; one made meanwhile has a row and stays."""
     with writing(sql), _snapshot(database) as connection:
         strangers = [row[0] for row in sql.execute(select(documents.c.uid)) if row[0] not in kept]
-        for uid in strangers:
-            if _row(connection, uid) is None:
-                sql.execute(delete(documents).where(documents.c.uid == uid))
-                sql.execute(text("delete from documents_text where rowid = :uid"), {"uid": uid})
+        remove(sql, [uid for uid in strangers if row_in(connection, uid) is None])
 
 
 def _batches(database: Database) -> Iterator[list[int]]:
@@ -130,7 +126,7 @@ def _snapshot(database: Database) -> Iterator[PortalConnection]:
         connection.close()
 
 
-def _row(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
+def row_in(connection: PortalConnection, uid: int) -> dict[str, Any] | None:
     """Return the row of a document, or None if it is gone, in no module, or damaged: then the log says so."""
     try:
         document = connection.get(p64(uid))

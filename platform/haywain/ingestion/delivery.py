@@ -33,7 +33,9 @@ def deliver(site: Site, request: Request) -> Receipt:
         delivery = decoded(request, site.settings)
         if not delivery.body:
             return _nothing(site, delivery)
-        receipt, tid = site.transact(lambda p: _store(p, delivery), request.user, lock=f"sink:{delivery.tag}")
+        receipt, tid = site.together(
+            lambda p: _store(p, delivery), request.user, f"sink:{delivery.tag}", len(delivery.body)
+        )
     except (DeliveryError, InvalidError, TooLargeError) as error:
         reason = error.detail
         receipt, tid = site.transact(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
+from ZODB.utils import z64
 
 from haywain import clock
 from haywain.store.database import tid_of
-from haywain.values import Offset, Path, Receipt
+from haywain.values import Offset, Path, Receipt, Tid
 
 if TYPE_CHECKING:
     from haywain.document import PortalRoot
@@ -60,9 +61,10 @@ class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
         return begins and self.matches(BodyIdentity.of([body[: self.body_length]]))
 
     def receipt(self) -> Receipt:
-        """Return the first receipt, as that of a duplicate."""
+        """Return the first receipt, as that of a duplicate; without its transaction if that is this one."""
         self._p_activate()
-        return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, tid_of(self))
+        tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
+        return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, tid)
 
 
 class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types

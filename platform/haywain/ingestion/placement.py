@@ -5,7 +5,7 @@ Each is one transaction, with the key of the request in the ledger where it has 
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 from haywain.document import Document
@@ -99,10 +99,16 @@ def place(site: Site, placement: Placement, user: User) -> Receipt:
         raise TemporaryError("The portal is stopping; send it again in a moment", 5)
     placement.body.fsync()
     identity = BodyIdentity.of(placement.body.chunks()) if placement.key else None
-    receipt, tid = site.transact(
-        lambda portal: _place(portal, placement, identity), user, lock=_lock_of(site, placement.path)
-    )
-    return receipt if receipt.tid else Receipt("stored", receipt.path, receipt.offset, receipt.length, tid)
+    lock = _lock_of(site, placement.path)
+
+    def work(portal: Portal) -> Receipt:
+        return _place(portal, placement, identity)
+
+    if placement.body.pieces is None:
+        receipt, tid = site.together(work, user, lock, len(placement.body.data))
+    else:  # its files become blobs, which takes a while: alone
+        receipt, tid = site.transact(work, user, lock=lock)
+    return receipt if receipt.tid else replace(receipt, tid=tid)
 
 
 def _place(portal: Portal, placement: Placement, identity: BodyIdentity | None) -> Receipt:

@@ -43,10 +43,14 @@ class User:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
     token: str = ""
+    is_looking: bool = False
+    """Whether it only looks, at what has passed: then nothing is allowed that changes something."""
 
     def permissions(self, policy: str = "") -> frozenset[str]:
         """Return what the user may do at most; `policy` counts for scopes bound to an Ingestion Policy."""
         own = frozenset[str]().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        if self.is_looking:
+            own &= {"view", "manage"}
         if self.scopes is None:
             return own
         given: set[str] = set()

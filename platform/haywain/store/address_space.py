@@ -70,9 +70,9 @@ class _Pieces:
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
 
-    def set(self, number: int, count: int) -> None:
-        BUDGET.take(count - self.counts.get(number, 0))
-        self.counts[number] = count
+    def set(self, counts: dict[int, int]) -> None:
+        BUDGET.take(sum(count - self.counts.get(number, 0) for number, count in counts.items()))
+        self.counts |= counts
 
     def free(self, address: int, length: int) -> None:
         _libc.munmap(address, length)
@@ -82,9 +82,6 @@ class _Pieces:
 class AddressSpace:
     """A reserved range of addresses; offsets and lengths are in bytes, multiples of PAGE."""
 
-    owner: object = None
-    """What must live as long as the memory is in use."""
-
     def __init__(self, length: int) -> None:
         """Reserve addresses, no memory; raises OSError."""
         self.length = ceil(length, PAGE)
@@ -93,9 +90,9 @@ class AddressSpace:
         free = weakref.finalize(self, self._pieces.free, self.address, self.length)
         free.atexit = False  # ndarrays may still be read while the interpreter goes down
 
-    def announce(self, number: int, count: int) -> None:
-        """Say how many pieces a block is going to have; raises MappingLimitError."""
-        self._pieces.set(number, count)
+    def announce(self, counts: dict[int, int]) -> None:
+        """Say how many pieces blocks are going to have; raises MappingLimitError, and then none has them."""
+        self._pieces.set(counts)
 
     def place_file(self, offset: int, length: int, descriptor: int, position: int) -> None:
         """Show bytes of a file from `position` on; private copies there are dropped."""
@@ -115,21 +112,25 @@ class AddressSpace:
         if length:
             _check(_libc.madvise(self.address + offset, length, ACCESS[access]))
 
-    def window(self, low: int, high: int, writable: bool = True) -> NDArray[np.uint8]:
-        """Return the bytes [low, high), which keep the address space alive."""
-        return np.asarray(_Window(self, low, high, writable))
+    def window(self, low: int, high: int, writable: bool = True, owner: object = None) -> NDArray[np.uint8]:
+        """Return the bytes [low, high), which keep the address space alive, through its owner if it has one.
+
+        The space itself does not know the owner: a cycle would keep the memory until the garbage collector
+        comes by.
+        """
+        return np.asarray(_Window(self.address + low, high - low, writable, owner or self))
 
 
 class _Window:
     """What NumPy makes an ndarray of."""
 
-    def __init__(self, space: AddressSpace, low: int, high: int, writable: bool) -> None:
-        self.space = space
+    def __init__(self, address: int, length: int, writable: bool, owner: object) -> None:
+        self.owner = owner
         self.__array_interface__: dict[str, Any] = {  # Any: as NumPy defines it
             "version": 3,
-            "shape": (high - low,),
+            "shape": (length,),
             "typestr": "|u1",
-            "data": (space.address + low, not writable),
+            "data": (address, not writable),
         }
 
 

@@ -69,7 +69,7 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of one row, at least 1."""
+        """The bytes of one row; 0 if one of its lengths is 0."""
         return int(self.dtype.itemsize * np.prod(self.row, dtype=np.int64))
 
     @property
@@ -109,7 +109,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         start = 0
         while start < self.rows:
             block = start * self.row_bytes // extents.BLOCK_SIZE + 1
-            stop = min(max(-(-block * extents.BLOCK_SIZE // self.row_bytes), start + 1), self.rows)
+            next_start = -(-block * extents.BLOCK_SIZE // self.row_bytes) if self.row_bytes else self.rows
+            stop = min(max(next_start, start + 1), self.rows)
             yield start, stop
             start = stop
 
@@ -159,8 +160,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             raise InvalidError(f"These cannot be rows of {self.dtype}: {error}") from error
         if data.shape == self.row:
             data = data.reshape((1, *self.row))
-        elif not data.size:
-            data = data.reshape((0, *self.row))
+        elif data.shape[:1] == (0,):
+            data = np.empty((0, *self.row), self.dtype)
         elif data.shape[1:] != self.row or data.ndim != len(self.row) + 1:
             raise InvalidError(f"A row has the shape {self.row}, which these of shape {data.shape} have not")
         return np.ascontiguousarray(data)
@@ -187,11 +188,13 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         self.extent.rows = rows
 
     def wrote(self, size: int, most: int) -> None:
-        """Note that bytes were written to a view; flush where they may be more than `most` together."""
+        """Note that bytes were written to a view; flush where they are half of `most` and may be more."""
         mapping = views_of(self).mapping(self, self.nbytes)
         mapping.assigned += size
-        if mapping.assigned > most:
-            self.flush()
+        if mapping.assigned > most:  # the same page may have been counted many times
+            mapping.assigned = sum(high - low for low, high in mapping.written())
+            if mapping.assigned > most // 2:
+                self.flush()
 
     def flush(self) -> bool:
         """Save what was written to views into a blob of this transaction; return whether there was any.

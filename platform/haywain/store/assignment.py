@@ -1,7 +1,7 @@
 """Assignment: `array[index] = value` as NumPy does it, in pieces that take little memory.
 
 Rows that are replaced as a whole become blobs at once, at most PIECE_SIZE bytes at a time, and change no
-page of a view.  All else is written through the view, and flushed whenever PIECE_SIZE bytes may have changed.
+page of a view.  All else is written through the view, and flushed when DIRTY_SIZE bytes of pages changed.
 """
 
 import tempfile
@@ -20,12 +20,18 @@ from haywain.values import MIB
 PIECE_SIZE = 16 * MIB
 """Most bytes that an assignment writes at a time."""
 
+DIRTY_SIZE = 64 * MIB
+"""Most bytes of pages that assignments change before they are flushed; each flush may write blocks anew."""
+
 SMALL_SIZE = MIB
 """Rows of fewer bytes are written through the view: many small assignments make one blob."""
 
 
 def assign(array: Array, index: Index, value: Any) -> None:  # Any: what NumPy takes
     """Assign as `ndarray[index] = value` does; raises IndexError, ValueError and TypeError as NumPy."""
+    if not array.row_bytes:  # there is nothing to change, but perhaps to refuse
+        np.empty(array.shape, array.dtype)[index] = value
+        return
     selection = select(index, array.shape)
     data = _as_data(array, selection, value)
     if selection.along < 0 or not (selection.is_slice or isinstance(selection.rows, int)):
@@ -46,7 +52,10 @@ def _as_data(array: Array, selection: Selection, value: Any) -> NDArray[Any]:  #
     """Return the value as an ndarray that no write to the array changes."""
     if isinstance(value, np.ndarray):
         data = value
-    elif isinstance(value, np.generic) or hasattr(value, "__array__"):
+    elif isinstance(value, np.generic):  # what does not fit is refused as NumPy does, not wrapped
+        data = np.empty((), _target_dtype(array.dtype, selection.index))
+        data[()] = value
+    elif hasattr(value, "__array__"):
         data = np.asarray(value)
     else:  # a tuple may be a structure
         data = np.asarray(value, _target_dtype(array.dtype, selection.index))
@@ -180,12 +189,14 @@ def _assign_rows(array: Array, selection: Selection, data: NDArray[Any]) -> None
     shape = (*numbers.shape, *array.row)
     data = np.broadcast_to(_without_ones(data, len(shape)), shape).reshape(-1, *array.row)
     numbers = numbers.reshape(-1)
+    order = np.argsort(numbers, kind="stable")  # so that each page is written, and flushed, once
     count = max(PIECE_SIZE // (ceil(array.row_bytes, PAGE) + PAGE), 1)
     for first in range(0, len(numbers), count):
-        some = numbers[first : first + count]
-        low, high = int(some.min()), int(some.max()) + 1
+        taken = order[first : first + count]
+        some = numbers[taken]
+        low, high = int(some[0]), int(some[-1]) + 1
         piece = Selection(selection.start + low, selection.start + high, (some - low,), 0)
-        _through_view(array, piece, data[first : first + count])
+        _through_view(array, piece, data[taken])
 
 
 def _through_view(array: Array, selection: Selection, data: NDArray[Any]) -> None:
@@ -199,7 +210,7 @@ def _through_view(array: Array, selection: Selection, data: NDArray[Any]) -> Non
             array.write(low, memoryview(copied))
         return
     array.view(selection.start, selection.stop)[selection.index] = data
-    array.wrote(_reach(selection, array), PIECE_SIZE)
+    array.wrote(_reach(selection, array), DIRTY_SIZE)
 
 
 def _reach(selection: Selection, array: Array) -> int:

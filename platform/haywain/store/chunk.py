@@ -6,13 +6,14 @@ checksums of its own.  xxh3-64: https://github.com/Cyan4973/xxHash/blob/dev/doc/
 """
 
 import errno
+import io
 import mmap
 import os
 import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from persistent import Persistent
 from transaction.interfaces import TransientError
@@ -21,6 +22,7 @@ from ZODB.blob import Blob
 from ZODB.Connection import Connection
 from ZODB.interfaces import BlobError
 from ZODB.POSException import ConnectionStateError, POSKeyError
+from zodbpickle.pickle import Unpickler
 
 from haywain.errors import CorruptDataError
 from haywain.values import MIB
@@ -33,12 +35,36 @@ RECORD_SIZE = MIB
 
 
 class Record(Persistent):  # type: ignore[misc]  # persistent has no types
-    """Bytes of a stream as written by one append, with their xxh3-64."""
+    """Bytes as written by one transaction, with their xxh3-64.
+
+    Until that commits, bytes may be added; they are joined when they are stored or read.
+    """
+
+    _v_parts: list[bytes] | None = None
 
     def __init__(self, data: bytes) -> None:
         """Keep the bytes and their checksum."""
         self.data = data
         self.checksum = xxh3_64_intdigest(data)
+
+    def extend(self, data: bytes) -> None:
+        """Add bytes; only in the transaction that made it."""
+        if self._v_parts is None:
+            self._v_parts = [self.data]
+        self._v_parts.append(data)
+        self._p_changed = True
+
+    def join(self) -> None:
+        """Make one of what was added."""
+        if self._v_parts is not None:
+            self.data, self._v_parts = b"".join(self._v_parts), None
+            self.checksum = xxh3_64_intdigest(self.data)
+
+    def __getstate__(self) -> dict[str, Any]:  # Any: what ZODB pickles
+        """Return what is stored."""
+        self.join()
+        found: dict[str, Any] = super().__getstate__()
+        return found
 
 
 def checked(record: Record) -> bytes:
@@ -47,6 +73,7 @@ def checked(record: Record) -> bytes:
     A function, since the name of a method already loads the record, outside of any `try` of its own.
     """
     try:
+        record.join()
         data: bytes = record.data
         is_intact = xxh3_64_intdigest(data) == record.checksum
     except (TransientError, ConnectionStateError):
@@ -56,6 +83,35 @@ def checked(record: Record) -> bytes:
     if not is_intact:
         raise CorruptDataError(f"Record {record._p_oid.hex()} does not match its checksum")
     return data
+
+
+class _Look(Unpickler):  # type: ignore[misc]  # zodbpickle has no types
+    """Looks into a pickle, and loads no class and no object that it names."""
+
+    def find_class(self, module: str, name: str) -> tuple[str, str]:
+        """Return the name of a class in place of the class."""
+        return module, name
+
+    def persistent_load(self, reference: object) -> None:
+        """Return nothing in place of an object."""
+
+
+def is_intact(pickle: bytes) -> bool:
+    """Return False for the pickle of a Record that does not match its checksum.
+
+    Whatever is not the pickle of a Record is True: it may name Records, and cannot be judged here.
+    """
+    look = _Look(io.BytesIO(pickle))
+    try:
+        if look.load() != (Record.__module__, Record.__name__):
+            return True
+    except Exception:  # a damaged pickle raises what it likes
+        return True
+    try:
+        state = look.load()
+        return bool(xxh3_64_intdigest(state["data"]) == state["checksum"])
+    except Exception:  # a damaged pickle raises what it likes
+        return False
 
 
 class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -125,12 +181,14 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def blocks(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield [start, stop) block by block, each checked; raises CorruptDataError."""
-        for number in range(start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)):
-            low, high = number * BLOCK_SIZE, min((number + 1) * BLOCK_SIZE, self.length)
-            view = self.view(low, high)
-            if xxh3_64_intdigest(view) != self.checksum(number):
+        first = start // BLOCK_SIZE * BLOCK_SIZE
+        mapped = self.view(first, min(-(-stop // BLOCK_SIZE) * BLOCK_SIZE, self.length))
+        for low in range(first, stop, BLOCK_SIZE):  # mapped at once: three times as fast as each by itself
+            view = mapped[low - first : low - first + BLOCK_SIZE]
+            if xxh3_64_intdigest(view) != self.checksum(low // BLOCK_SIZE):
                 raise CorruptDataError(
-                    f"Blob {self.blob._p_oid.hex()} does not match its checksum in bytes {low} to {high}"
+                    f"Blob {self.blob._p_oid.hex()} does not match its checksum in bytes"
+                    f" {low} to {low + len(view)}"
                 )
             yield view[max(start - low, 0) : stop - low]
 

@@ -147,15 +147,20 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
             pool_size=pool_size,
             cache_size=CACHE_OBJECTS,
             cache_size_bytes=CACHE_BYTES,
+            historical_pool_size=pool_size,
+            historical_cache_size=CACHE_OBJECTS,
+            historical_cache_size_bytes=CACHE_BYTES,
             large_record_size=8 * MIB,
         )
 
-    def connect(self, manager: TransactionManager | None = None) -> PortalConnection:
+    def connect(self, manager: TransactionManager | None = None, at: bytes | None = None) -> PortalConnection:
         """Return a connection with an explicit transaction manager, a new one if none is given.
+
+        `at` is a transaction id: the database as it was then, to be read.
 
         Explicit, since with an implicit one and no `begin()` a savepoint misses what it should see.
         """
-        connection = self.open(manager or TransactionManager(explicit=True))
+        connection = self.open(manager or TransactionManager(explicit=True), at=at)
         assert isinstance(connection, PortalConnection)
         return connection
 

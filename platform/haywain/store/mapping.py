@@ -44,8 +44,8 @@ class Mapping:
         self.array: Array | None = array
         self.connection: Any = array._p_jar  # Any: a ZODB Connection
         self.space = AddressSpace(reserved(array.nbytes))
-        self.space.owner = self  # ndarray -> window -> space -> mapping
         self.placed: dict[int, Layout] = {}
+        self._access: dict[int, str] = {}  # how blocks are going to be read, if not as usual
         self.touched: set[int] = set()
         """Blocks that were shown in the running transaction: perhaps with what it changed."""
         self.is_stale = False
@@ -58,8 +58,7 @@ class Mapping:
         assert self.array is not None
         missing = [n for n in blocks_of(start, stop) if n not in self.placed]
         layouts = [(number, layout_of(self.array, number)) for number in missing]
-        for number, layout in layouts:
-            self.space.announce(number, count_pieces(layout))
+        self.space.announce({number: count_pieces(layout) for number, layout in layouts})
         for number, layout in layouts:
             self.show(number, 0, extents.BLOCK_SIZE, layout)
 
@@ -76,7 +75,7 @@ class Mapping:
         """Show the bytes [low, high) of a block in a layout, in whole pages."""
         page, start = address_space.PAGE, number * extents.BLOCK_SIZE
         low, high = floor(low, page), ceil(high, page)
-        self.space.announce(number, count_pieces(layout))
+        self.space.announce({number: count_pieces(layout)})
         for offset, oid, position, length in pieces(layout.extents, low, high):
             inner, end = ceil(offset, page), floor(offset + length, page)
             if inner >= end or (oid is not None and (position - offset) % page):
@@ -89,6 +88,8 @@ class Mapping:
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
         self.touched.add(number)
+        if number in self._access:
+            self.space.advise(start + low, high - low, self._access[number])
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""
@@ -121,10 +122,10 @@ class Mapping:
     def _is_hole(self, at: int) -> bool:
         number, offset = divmod(at, extents.BLOCK_SIZE)
         layout = self.placed.get(number, Layout())
-        end = offset + extents.PAGE
+        end = offset + address_space.PAGE
         (first, *_) = pieces(layout.extents, offset, end)
         covered = any(low < end and low + length > offset for low, _, length in layout.patches)
-        return first[1] is None and first[3] == extents.PAGE and not covered
+        return first[1] is None and first[3] == address_space.PAGE and not covered
 
     def save(self) -> bool:
         """Store what was written, and show it out of its blob; return whether there was something.
@@ -167,14 +168,18 @@ class Mapping:
         self.assigned = 0
 
     def advise(self, low: int, high: int, access: str) -> None:
-        """Say how placed bytes are going to be read, a key of `address_space.ACCESS`."""
-        if access != "normal":
-            start = floor(low, address_space.PAGE)
-            self.space.advise(start, ceil(high, address_space.PAGE) - start, access)
+        """Say how placed bytes are going to be read, a key of `address_space.ACCESS`.
+
+        Of a whole block at once: the kernel splits a mapping where the advice changes.
+        """
+        for number in blocks_of(low, high):
+            if access not in ("normal", self._access.get(number)):
+                self.space.advise(number * extents.BLOCK_SIZE, extents.BLOCK_SIZE, access)
+                self._access[number] = access
 
     def window(self, low: int, high: int, writable: bool) -> NDArray[np.uint8]:
-        """Return placed bytes."""
-        return self.space.window(low, high, writable)
+        """Return placed bytes, which keep this mapping alive."""
+        return self.space.window(low, high, writable, owner=self)
 
 
 def reserved(size: int) -> int:

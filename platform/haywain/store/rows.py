@@ -36,12 +36,23 @@ def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:  # Any: any scalar type
         raise InvalidError(
             f"The dtype {found} has no bytes of its own: give it a length, such as 'S8' or 'U20'"
         )
+    _check_parts(found)
     try:
         if parse(describe(found)) == found:
             return found
     except (TypeError, ValueError) as error:
         raise InvalidError(f"The dtype {found} cannot be stored: {error}") from error
     raise InvalidError(f"The dtype {found} cannot be stored: it would come back as another one")
+
+
+def _check_parts(dtype: np.dtype[Any]) -> None:  # Any: as above
+    """Raise InvalidError for a field without bytes, and for times that do not say their unit."""
+    for name in dtype.names or ():
+        if dtype[name].itemsize == 0:
+            raise InvalidError(f"The field {name!r} has no bytes: give it a length, such as 'S8' or 'U20'")
+        _check_parts(dtype[name].base)
+    if dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic":
+        raise InvalidError(f"The dtype {dtype} does not say its unit: write {dtype.kind}8[us], for example")
 
 
 def describe(dtype: np.dtype[Any]) -> str:  # Any: as above
@@ -59,7 +70,7 @@ def parse(description: str) -> np.dtype[Any]:  # Any: as above
 
 
 def check_shape(shape: int | Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Return a shape of at least one dimension whose rows have bytes; raises InvalidError."""
+    """Return a shape of at least one dimension; raises InvalidError."""
     try:
         found = (
             (operator.index(shape),) if not isinstance(shape, Sequence) else tuple(map(operator.index, shape))
@@ -68,19 +79,17 @@ def check_shape(shape: int | Sequence[int], itemsize: int) -> tuple[int, ...]:
         raise InvalidError(f"A shape is a tuple of whole numbers, not {str(shape)[:100]}") from error
     if not 1 <= len(found) <= MOST_DIMENSIONS:
         raise InvalidError(f"A shape has 1 to {MOST_DIMENSIONS} dimensions, not {len(found)}: {found[:40]}")
-    if min(found) < 0 or min(found[1:], default=1) == 0:
-        raise InvalidError(
-            f"The shape {found} makes no sense: no length is negative, and only the first may be 0"
-        )
+    if min(found) < 0:
+        raise InvalidError(f"The shape {found} makes no sense: no length is negative")
     check_bytes(found, itemsize)
     return found
 
 
 def check_bytes(shape: tuple[int, ...], itemsize: int) -> None:
-    """Raise InvalidError if an array of this shape would be too large, or one row of it."""
+    """Raise InvalidError if an array of this shape would be too large, or if it were with 1 for each 0."""
     total = itemsize
-    for length in (max(shape[0], 1), *shape[1:]):
-        total *= length
+    for length in shape:
+        total *= max(length, 1)
     if total > MOST_BYTES:
         raise InvalidError(f"The shape {shape} needs {total} bytes; an array has at most {MOST_BYTES}")
 

@@ -12,7 +12,8 @@ made every append in flight fail.
 """
 
 import io
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -32,6 +33,27 @@ GENERATION_SIZE = 64 * MIB
 """Most bytes of a Generation, and so of a Segment."""
 
 
+@dataclass
+class _Last:
+    """The Record at the end, which may be added to as long as the transaction lasts that made it."""
+
+    record: Record
+    length: int
+    transaction: Callable[[], object] | None
+
+    def is_open_in(self, generation: "Generation") -> bool:
+        """Return whether this transaction made it; a ghost cannot tell by its serial."""
+        now = _transaction_of(generation)
+        if self.transaction is None or now is None:
+            return self.transaction is now and self.record._p_jar is None
+        return self.transaction() is now()
+
+
+def _transaction_of(obj: Persistent) -> Callable[[], object] | None:
+    """Return a weak reference to the transaction of an object, None if it is in no database yet."""
+    return weakref.ref(obj._p_jar.transaction_manager.get()) if obj._p_jar is not None else None
+
+
 class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
     """The bytes [start, start + size) of a stream: Records, or one sealed Segment."""
 
@@ -39,6 +61,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
     closed = False
     chunk: BlobChunk | None = None
     modified = 0.0
+    _v_last: "_Last | None" = None
 
     def __init__(self, start: int) -> None:
         """Begin empty at an offset."""
@@ -52,11 +75,17 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
         return self.start + self.size
 
     def add(self, data: bytes | memoryview, now_s: float) -> None:
-        """Append at most what is left of 64 MiB, as Records."""
+        """Append at most what is left of 64 MiB, as Records; small ones of one transaction share one."""
         self._note_time(now_s)
         for position in range(0, len(data), RECORD_SIZE):
             piece = bytes(data[position : position + RECORD_SIZE])
-            self.records[self.stop] = Record(piece)
+            last = self._v_last
+            if last is not None and last.is_open_in(self) and last.length + len(piece) <= RECORD_SIZE:
+                last.record.extend(piece)
+                last.length += len(piece)
+            else:
+                self._v_last = last = _Last(Record(piece), len(piece), _transaction_of(self))
+                self.records[self.stop] = last.record
             self.size += len(piece)
 
     def fill(self, chunk: BlobChunk, now_s: float) -> None:

@@ -132,7 +132,7 @@ def tables_of(dtype: np.dtype[Any], row: tuple[int, ...]) -> tuple[Table, ...]:
     if dtype.names is not None:
         named = [(name, dtype[name]) for name in dtype.names if not row and is_number(dtype[name])]
         return tuple(Table(name, found.newbyteorder("="), 1) for name, found in named)
-    if len(row) > 1 or not is_number(dtype):
+    if len(row) > 1 or 0 in row or not is_number(dtype):
         return ()
     return (Table(None, dtype.newbyteorder("="), row[0] if row else 1),)
 

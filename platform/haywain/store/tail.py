@@ -31,6 +31,7 @@ from ZODB.FileStorage.format import FileStorageFormatter
 from ZODB.fsIndex import fsIndex
 
 from haywain.errors import DataDirectoryError
+from haywain.store.chunk import is_intact
 from haywain.store.fsync import fsync_path
 
 _MAGIC = b"FS30"
@@ -127,7 +128,10 @@ def _find_fault(file: BinaryIO, size: int, position: int) -> _Fault | None:
 
 
 def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _Fault | None:
-    """Check the records of the last transaction: only that one can have been written in part."""
+    """Check the records of the last transaction: only that one can have been written in part.
+
+    Bytes that were lost inside of a Record leave the structure whole; its checksum tells.
+    """
     while position < end:
         file.seek(position)
         record = file.read(_RECORD.size)
@@ -135,7 +139,9 @@ def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _
         position += _RECORD.size + (length or 8)
         if transaction != start or version or position > end:
             return _Fault(start, is_torn=_has_empty_sector(file, start, end))
-    return None
+        if not is_intact(file.read(length)) and _has_empty_sector(file, position - length, position):
+            return _Fault(start, is_torn=True)
+    return None  # a Record that is damaged otherwise was acknowledged: who reads it is told
 
 
 def _ends_with_length(file: BinaryIO, size: int, position: int) -> bool:

@@ -15,7 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from haywain.errors import InvalidError
-from haywain.store import extents
+from haywain.store import extents, joining
 from haywain.store.layout import Layout, layout_of
 from haywain.store.mapping import Mapping
 
@@ -147,9 +147,9 @@ class Views:
         if self._transaction is transaction:
             return
         is_late = not self._connection._needs_to_join
-        transaction.join(self)
+        joining.join(transaction, self, _Savepoint(self, None, {}))
         if is_late:  # savepoints are taken in this order, and ours must come before the Connection's
-            transaction._resources.insert(0, transaction._resources.pop())
+            joining.put_first(transaction)
         self._transaction = transaction
 
     def _detach(self) -> None:
@@ -236,12 +236,15 @@ class Views:
         try:
             self._restore({})
         finally:
-            for mapping in self._mappings():
-                if mapping.array is not None and mapping.array._p_jar is None:  # made in this transaction
-                    self._retire(mapping)
+            self._retire_unborn()
             self._end()
 
     tpc_abort = abort
+
+    def _retire_unborn(self) -> None:
+        for mapping in self._mappings():
+            if mapping.array is not None and mapping.array._p_jar is None:  # made in this transaction
+                self._retire(mapping)
 
     def savepoint(self) -> "_Savepoint":
         """Save what was written; return how to go back to here."""

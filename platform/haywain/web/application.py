@@ -9,6 +9,7 @@ from pyramid.request import Request
 from transaction import TransactionManager
 
 from haywain.errors import InvalidError
+from haywain.past import Past
 from haywain.portal import Portal, Site
 from haywain.security import ANONYMOUS
 from haywain.web.identity import identify
@@ -29,6 +30,7 @@ _VIEWS = (
     "activities",
     "tus",
     "streamed",
+    "past",
     "pages",
     "headers",
 )
@@ -69,12 +71,19 @@ def _settings() -> dict[str, Any]:
 
 
 def _portal(request: Request) -> Portal:
-    """Open the request's session with the objects, in its transaction; then it is known who acts."""
+    """Open the request's session with the objects, in its transaction; then it is known who acts.
+
+    Of an address of the past, a session with the objects as they were.
+    """
     portal = Portal(request.registry["site"], ANONYMOUS, request.tm)
     request.add_finished_callback(lambda _request: portal.close())
     portal.user = identify(request, portal.root)
     portal.site.token_uses.note(portal.user)
-    return portal
+    if not request.moment or not portal.user.login:
+        return portal
+    past = Past(portal.site, request.moment, portal.user)
+    request.add_finished_callback(lambda _request: past.close())
+    return past
 
 
 def _with_text_only(application: WSGI) -> WSGI:

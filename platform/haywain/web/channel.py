@@ -17,6 +17,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error as WaitressError
 
 from haywain.errors import HaywainError
+from haywain.web.outgoing import WORD, outgoing
 from haywain.web.parser import TUS_VERSION, RequestParser
 from haywain.web.problems import headers_of, problem_body
 
@@ -39,6 +40,7 @@ class _PortalTask(WSGITask):  # type: ignore[misc]  # waitress has no types
         """Return the WSGI environment with our own words in it."""
         found: dict[str, Any] = super().get_environment()
         found.update(self.request.environ)
+        found[WORD] = outgoing
         return found
 
     def build_response_header(self) -> bytes:

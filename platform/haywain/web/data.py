@@ -29,7 +29,7 @@ def get(context: Document, request: Request) -> Response:
 
     The bytes are those of one snapshot, even when others append or replace meanwhile.
     """
-    portal = request.site.open(request.user)
+    portal = request.portal.again()
     try:
         return _answer(portal, context.path, request)
     except BaseException:
@@ -56,9 +56,9 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
         pieces = _multipart(response, stream, ranges)
     length = response.content_length
     if request.method == "HEAD":
-        response.app_iter = Streamed(iter(()), portal.close)
+        response.app_iter = Streamed(request.environ, iter(()), portal.close)
     else:
-        response.app_iter = Streamed(pieces, portal.close, slot_for(request, length))
+        response.app_iter = Streamed(request.environ, pieces, portal.close, slot_for(request, length))
     response.content_length = length
     return response
 

@@ -7,6 +7,8 @@ programs without NumPy, hold at most MOST_VALUES values.
 import csv
 import io
 import json
+import math
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,10 @@ from haywain.values import MIB
 
 PIECE_BYTES = 4 * MIB
 MOST_VALUES = 1_000_000
-"""Values of a JSON, CSV or Arrow answer."""
+"""Values of a JSON, CSV or Arrow answer; an empty row counts as one, and a record as its fields."""
+
+MOST_BYTES = 64 * MIB
+"""Bytes of such an answer's values in memory: texts may be long."""
 
 _ARROW_UNITS = [("s", 1), ("ms", 1), ("us", 1), ("ns", 1)]
 
@@ -46,11 +51,25 @@ def format_named(name: str) -> Format:
 
 
 def check_size(format: Format, array: Array) -> None:
-    """Raise TooLargeError if an array has too many values for a format."""
-    if format.length is None and array.size > MOST_VALUES:
+    """Raise TooLargeError if an array has too many values for a format, or too many bytes of text."""
+    if format.length is not None:
+        return
+    count = math.prod(max(length, 1) for length in array.shape) * _values_in(array.dtype)
+    if count > MOST_VALUES:
         raise TooLargeError(
-            f"The slice has {array.size:,} values, this format holds {MOST_VALUES:,}: ask for less, or npy"
+            f"The slice has {count:,} values, this format holds {MOST_VALUES:,}: ask for less, or npy"
         )
+    if array.nbytes > MOST_BYTES:
+        raise TooLargeError(
+            f"The slice has {array.nbytes:,} bytes, this format holds {MOST_BYTES:,}: ask for less, or npy"
+        )
+
+
+def _values_in(dtype: np.dtype[Any]) -> int:
+    """Return how many values one item has: a record those of all its fields."""
+    if dtype.subdtype is not None:
+        return math.prod(dtype.shape) * _values_in(dtype.base)
+    return sum(_values_in(dtype[name]) for name in dtype.names) if dtype.names else 1
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str:
@@ -90,7 +109,12 @@ def npy_head(array: Array) -> bytes:
         "fortran_order": False,
         "shape": array.shape,
     }
-    np.lib.format.write_array_header_2_0(head, description)
+    try:
+        np.lib.format.write_array_header_2_0(head, description)
+    except UnicodeEncodeError:  # a name outside of Latin-1: version 3.0 has UTF-8, and no function of its own
+        text = repr(description).encode()
+        padded = text.ljust(-(-(len(text) + 13) // 64) * 64 - 13) + b"\n"
+        return np.lib.format.magic(3, 0) + struct.pack("<I", len(padded)) + padded
     return head.getvalue()
 
 
@@ -119,7 +143,7 @@ def plain(array: Array) -> Any:  # Any: JSON
         return np.stack([_finite(array.real), _finite(array.imag)], -1).tolist()
     if kind in "mM":
         return _moments(array).tolist()
-    if kind in "SV":
+    if kind in "SUV":
         return np.frompyfunc(_text, 1, 1)(array).tolist() if array.ndim else _text(array[()])
     return array.tolist()
 
@@ -129,14 +153,15 @@ def _finite(array: Array) -> Array:
 
 
 def _moments(array: Array) -> Array:
-    if array.dtype.kind == "m":
-        return np.asarray(array.astype(np.int64))
-    texts = np.datetime_as_string(array)
+    array = array.astype(array.dtype.newbyteorder("="))  # NumPy knows no other order here
+    texts = array.astype(np.int64) if array.dtype.kind == "m" else np.datetime_as_string(array)
     return np.where(np.isnat(array), None, texts)  # type: ignore[call-overload,no-any-return]
 
 
-def _text(value: Any) -> str:  # Any: bytes of a NumPy scalar
-    return bytes(value).rstrip(b"\0").decode("utf-8", "backslashreplace")
+def _text(value: Any) -> str:  # Any: bytes or a text of a NumPy scalar
+    """Return a text that can be sent: half a character is escaped."""
+    found = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value).rstrip(b"\0")
+    return found.decode("utf-8", "backslashreplace")
 
 
 def _csv(array: Array, columns: Sequence[str]) -> Iterator[bytes]:
@@ -174,6 +199,8 @@ def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
     """Return a column as Arrow: numbers as they are, moments as timestamps in UTC, NaT as null."""
     import nanoarrow
 
+    if column.ndim > 1:
+        raise ValueError("a field holds several values")
     column = np.ascontiguousarray(column, column.dtype.newbyteorder("="))
     if column.dtype.kind == "M" and np.datetime_data(column.dtype) in _ARROW_UNITS:
         unit, _ = np.datetime_data(column.dtype)
@@ -183,6 +210,8 @@ def _arrow_column(column: Array) -> Any:  # Any: nanoarrow has no types
         )
     if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
         raise ValueError("it is neither a number nor a moment")
+    if not len(column):  # it finds no schema in an empty buffer
+        return nanoarrow.c_array([], nanoarrow.c_array(np.zeros(1, column.dtype)).schema)
     return nanoarrow.c_array(column)
 
 

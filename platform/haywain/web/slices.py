@@ -102,6 +102,8 @@ def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]
     axes = len(document.shape)
     if not names or document.dtype.names is not None or axes != 2:
         return names
+    if len(names) != document.shape[-1]:
+        return []
     full = (*items, ...) if ... not in items else items
     place = full.index(...)
     padded = (*full[:place], *[slice(None)] * (axes - len(full) + 1), *full[place + 1 :])
@@ -122,8 +124,10 @@ def show(context: Document, request: Request) -> Response:
         response.body = b"".join(pieces)
     else:
         length = format.length(array)
-        is_head = request.method == "HEAD"
-        response.app_iter = Streamed(iter(())) if is_head else Streamed(pieces, slot_for(request, length))
+        if request.method == "HEAD":
+            response.app_iter = Streamed(request.environ, iter(()))
+        else:
+            response.app_iter = Streamed(request.environ, pieces, slot_for(request, length))
         response.content_length = length
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
@@ -134,7 +138,8 @@ def show(context: Document, request: Request) -> Response:
 
 def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
     """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
-    array = np.asarray(document[items])
+    whole = items if ... in items else (*items, ...)  # a scalar of NumPy would forget dtype and byte order
+    array = np.asarray(document[whole])
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:

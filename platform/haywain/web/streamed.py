@@ -7,12 +7,14 @@ the connection is given up, and nobody else would be served; so only half of the
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from threading import Semaphore
+from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.request import Request
 
 from haywain.errors import TemporaryError
 from haywain.values import MIB
+from haywain.web.outgoing import taken_by
 
 WAITING_BYTES = 16 * MIB
 """Of an answer so much is buffered; waitress has it as `outbuf_high_watermark`."""
@@ -21,16 +23,20 @@ WAITING_BYTES = 16 * MIB
 class Streamed:
     """Pieces of an answer; what it holds is let go at its end, however it ends."""
 
-    def __init__(self, pieces: Iterator[bytes | memoryview], *let_go: Callable[[], object]) -> None:
-        """Take pieces over, and what is to be called at the end, the last first."""
-        self._pieces, self._held = pieces, ExitStack()
+    def __init__(
+        self,
+        environ: dict[str, Any],  # Any: as WSGI has it
+        pieces: Iterator[bytes | memoryview],
+        *let_go: Callable[[], object],
+    ) -> None:
+        """Take pieces over, for the server of a request; and what is to be called at the end, last first."""
+        self._pieces, self._held, self._take = pieces, ExitStack(), taken_by(environ)
         for call in let_go:
             self._held.callback(call)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Any]:  # Any: what the server takes
         """Yield the bytes."""
-        for piece in self._pieces:
-            yield bytes(piece)
+        return map(self._take, self._pieces)
 
     def close(self) -> None:
         """Let go."""

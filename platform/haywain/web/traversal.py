@@ -4,6 +4,7 @@ Pyramid's own traverser asks whatever can be indexed for the next part of the pa
 and its fields may have any name.  Here the path ends at the document, and what follows names a page.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
@@ -13,6 +14,10 @@ from pyramid.traversal import traversal_path_info
 from zope.interface import implementer
 
 from haywain.document import Module, PortalRoot
+from haywain.errors import NotFoundError
+
+View = Callable[[Any, Request], Any]
+"""Any: a context and what a view returns."""
 
 
 @implementer(ITraverser)
@@ -46,6 +51,23 @@ class Traverser:
         }
 
 
+def _only_what_there_is(view: View, info: Any) -> View:  # Any: Pyramid has no types
+    """Refuse an address that goes on behind the page, unless the view takes that: `takes_subpath=True`."""
+    if info.options.get("takes_subpath") or info.exception_only:
+        return view
+
+    def found(context: Any, request: Request) -> Any:
+        if getattr(request, "subpath", ()):
+            raise NotFoundError(f"There is nothing at {request.path[:200]!r}")
+        return view(context, request)
+
+    return found
+
+
+_only_what_there_is.options = ("takes_subpath",)  # type: ignore[attr-defined]  # as Pyramid has it
+
+
 def includeme(config: Configurator) -> None:
     """Use it for all requests."""
     config.add_traverser(Traverser)
+    config.add_view_deriver(_only_what_there_is)

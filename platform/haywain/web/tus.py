@@ -130,7 +130,7 @@ def parse_metadata(header: str) -> dict[str, str]:
 
 def includeme(config: Configurator) -> None:
     """Register the uploads of all streams that can be written to."""
-    at = {"name": "uploads", "context": IWritableStream}
+    at = {"name": "uploads", "context": IWritableStream, "takes_subpath": True}
     config.add_view(options, request_method="OPTIONS", permission="view", require_csrf=False, **at)
     config.add_view(create, request_method="POST", permission="edit", **at)
     config.add_view(head, request_method="HEAD", permission="edit", **at)

@@ -29,6 +29,9 @@ def arrays(site: Site) -> Iterator[dict[str, str]]:
         made["table"].create((0, 2), "<f4")
         made["table"].append(ROWS)
         made["records"].create((3,), [("t", "M8[s]"), ("v", "<f8")])
+        made["texts"] = portal.new("Data Array", reference="names", columns=({"name": "one"},))
+        made["texts"].create((3, 2), "S5")
+        made["texts"][0] = [b"ab", b"c"]
         return {name: document.path for name, document in made.items()}
 
     yield site.transact(make)[0]
@@ -61,6 +64,22 @@ def test_slice_has_shape_and_dtype_in_its_headers(viewer: Browser, arrays: dict[
     assert (answer.headers["Array-Shape"], answer.headers["Array-Dtype"]) == ("10,1", "<f4")
     assert np.array_equal(np.load(io.BytesIO(answer.body)), ROWS[10:20, ::2])
     assert np.array_equal(np.load(io.BytesIO(viewer.get(f"/{arrays['table']}/slice").body)), ROWS)
+
+
+def test_single_item_has_the_dtype_of_the_array(viewer: Browser, arrays: dict[str, str]) -> None:
+    answer = viewer.get(f"/{arrays['texts']}/slice?index=0,0&format=raw")
+    assert (answer.headers["Array-Shape"], answer.headers["Array-Dtype"]) == ("", "|S5")
+    assert answer.body == b"ab\0\0\0"
+
+
+def test_names_of_fewer_columns_than_there_are_name_none(viewer: Browser, arrays: dict[str, str]) -> None:
+    assert viewer.get(f"/{arrays['texts']}/slice?format=csv").text.splitlines()[0] == "0,1"
+    assert viewer.get(f"/{arrays['texts']}/slice?index=0,1&format=csv").text == "value\nc\n"
+
+
+@pytest.mark.parametrize("page", ["slice/x", "plot/0", "slice/"])
+def test_address_ends_at_its_page(viewer: Browser, arrays: dict[str, str], page: str) -> None:
+    viewer.get(f"/{arrays['table']}/{page}", status=200 if page.endswith("/") else 404)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -11,8 +11,9 @@ from pyramid.request import Request
 from haywain.catalog import Query
 from haywain.document import Document
 from haywain.errors import ThrottledError, UnauthorizedError
+from haywain.past import Past
 from haywain.security import User, may
-from haywain.web.pages.figures import plural
+from haywain.web.pages.figures import Moment, plural
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Chrome:
     destinations: tuple[Destination, ...] = ()
     message: str = ""
     text: str = ""
+    then: Moment | None = None
+    today_href: str = ""
 
 
 def kinds_by_module(request: Request) -> dict[str, type[Document]]:
@@ -95,13 +98,15 @@ def _filled(request: Request) -> Chrome:
         destinations=_destinations(request),
         message=MESSAGES.get(request.GET.get("done", ""), ""),
         text=request.GET.get("text", "") if request.path == "/search" else "",
+        then=Moment.at(request.portal.time.timestamp()) if isinstance(request.portal, Past) else None,
+        today_href=request.path_info,
     )
 
 
 def _destinations(request: Request) -> tuple[Destination, ...]:
     if not may(request.user, "view"):
         return ()
-    here = request.path.strip("/").partition("/")[0]
+    here = request.path_info.strip("/").partition("/")[0]
     found = [Destination("/", "Home", "home", not here)]
     for id, cls in kinds_by_module(request).items():
         badge = waiting(request) if cls.portal_type == "Quarantine" else 0

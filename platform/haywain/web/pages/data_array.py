@@ -142,7 +142,7 @@ def _steps(first: Any, shape: tuple[int, ...]) -> tuple[int, int]:  # Any: an it
 def _table(array: Array) -> Array:
     """Return an array as rows, of more than two dimensions the first of all but the last two."""
     while array.ndim > 2:
-        array = array[0]
+        array = array[0] if len(array) else np.empty(array.shape[1:], array.dtype)
     return np.atleast_1d(array)
 
 

@@ -13,6 +13,7 @@ from pyramid.response import Response
 from haywain.document import Document, Module
 from haywain.security import may
 from haywain.web.pages.figures import Moment, plural
+from haywain.web.past import PREFIX
 from haywain.workflow import WORKFLOWS, Transition
 
 Values = dict[str, Any]
@@ -50,6 +51,7 @@ class Head:
     """What stands on top of a document's page."""
 
     href: str
+    now_href: str
     path: str
     name: str
     title: str
@@ -64,8 +66,8 @@ class Head:
 
 
 def href_of(path: str) -> str:
-    """Return the address of a document or module."""
-    return f"/{quote(path, safe='/')}"
+    """Return the address of a document or module, on a page of the past as it was then."""
+    return f"{PREFIX.get()}/{quote(path, safe='/')}"
 
 
 def url_of(request: Request, path: str) -> str:
@@ -93,6 +95,7 @@ def head_of(document: Document, request: Request) -> Head:
     module = document.module_id
     return Head(
         href=href_of(document.path),
+        now_href=f"/{quote(document.path)}",
         path=document.path,
         name=name_of(document),
         title=document.title if document.title != name_of(document) else "",

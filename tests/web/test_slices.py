@@ -1,0 +1,101 @@
+"""`/{path}/slice` sends what NumPy gives, in each format, of whatever dtype and shape."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import nanoarrow
+import numpy as np
+import pytest
+from nanoarrow.ipc import InputStream
+from webtest import TestApp
+
+from haywain.portal import Portal, Site
+
+MIXED = np.dtype([("n", ">i2"), ("t", ">M8[us]"), ("v", "<f8"), ("w", ">f4")])
+
+
+@pytest.fixture
+def made(site: Site) -> Callable[..., str]:
+    """Store rows in a Data Array; return its path."""
+
+    def made(rows: np.ndarray[Any, Any], **properties: Any) -> str:
+        def work(portal: Portal) -> str:
+            array = portal.new("Data Array", **properties)
+            array.create((0, *rows.shape[1:]), rows.dtype)
+            array.append(rows)
+            return str(array.path)
+
+        return site.transact(work)[0]
+
+    return made
+
+
+def moments(count: int) -> np.ndarray[Any, Any]:
+    return np.datetime64("2026-11-01", "us") + np.arange(count) * np.timedelta64(1, "h")
+
+
+def mixed(count: int) -> np.ndarray[Any, Any]:
+    rows = np.zeros(count, MIXED)
+    rows["n"], rows["t"], rows["v"], rows["w"] = np.arange(count), moments(count), np.arange(count) / 4, 0.5
+    return rows
+
+
+ROWS = [np.arange(12).reshape(6, 2).astype(">f4"), moments(6).astype(">M8[us]"), mixed(6)]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=lambda rows: str(rows.dtype))
+@pytest.mark.parametrize("index", ["", "1:5:2", "::-1", "2"])
+def test_big_endian_rows_are_sent_as_they_were_given(
+    program: Callable[..., TestApp], made: Callable[..., str], rows: np.ndarray[Any, Any], index: str
+) -> None:
+    url, client = f"/{made(rows)}/slice?index={index}&format=", program("viewer")
+    expected = np.asarray(eval(f"rows[{index or '()'}]"), rows.dtype)
+    npy = client.get(f"{url}npy")
+    found = np.load(io.BytesIO(npy.body), allow_pickle=False)
+    assert found.dtype == rows.dtype and np.array_equal(found, expected)
+    raw = client.get(f"{url}raw")
+    assert raw.body == expected.tobytes() and raw.headers["Array-Shape"] == ",".join(map(str, expected.shape))
+    assert ">" in raw.headers["Array-Dtype"] and npy.headers["Array-Dtype"] == raw.headers["Array-Dtype"]
+
+
+def test_big_endian_rows_are_numbers_and_moments_in_text_and_arrow(
+    program: Callable[..., TestApp], made: Callable[..., str]
+) -> None:
+    url, client = f"/{made(mixed(3))}/slice?format=", program("viewer")
+    assert client.get(f"{url}json").json[1] == {
+        "n": 1,
+        "t": "2026-11-01T01:00:00.000000",
+        "v": 0.25,
+        "w": 0.5,
+    }
+    table = list(csv.reader(io.StringIO(client.get(f"{url}csv").text)))
+    assert table[0] == ["n", "t", "v", "w"] and table[2] == ["1", "2026-11-01T01:00:00.000000", "0.25", "0.5"]
+    with InputStream.from_readable(io.BytesIO(client.get(f"{url}arrow").body)) as stream:
+        rows = nanoarrow.ArrayStream(stream).read_all().to_pylist()
+    assert [row["n"] for row in rows] == [0, 1, 2] and [row["v"] for row in rows] == [0, 0.25, 0.5]
+    assert rows[2]["t"].isoformat() == "2026-11-01T02:00:00+00:00"
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 2), (5, 0), (0, 3, 0)], ids=str)
+def test_rows_without_items_are_sent_and_shown(
+    program: Callable[..., TestApp], site: Site, shape: tuple[int, ...]
+) -> None:
+    def make(portal: Portal) -> str:
+        array = portal.new("Data Array")
+        array.create(shape, "<f4")
+        return str(array.path)
+
+    path, client = site.transact(make)[0], program("viewer")
+    npy = client.get(f"/{path}/slice")
+    assert np.load(io.BytesIO(npy.body)).shape == shape
+    assert client.get(f"/{path}/slice?format=raw").body == b""
+    assert json.loads(client.get(f"/{path}/slice?format=json").body) == np.zeros(shape).tolist()
+    if len(shape) < 3:
+        names = client.get(f"/{path}/slice?format=csv").text.strip()
+        assert names == ("" if shape[1:] == (0,) else "value" if len(shape) == 1 else "0,1")
+        assert client.get(f"/{path}/slice?format=arrow").body
+    assert client.get(f"/{path}", headers={"Accept": "text/html"}).text.count("</section>") > 2
+    client.get(f"/{path}/plot", status=400 if len(shape) == 3 or shape[1:] == (0,) else 200)
