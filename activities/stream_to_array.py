@@ -24,6 +24,14 @@ from haywain.values import MIB, Column
 
 _DELIMITERS = {"tab": "\t", "space": " ", "auto": ""}
 _SAID = ("format", "dtype", "row_shape", "delimiter", "header")
+_ONLY = {
+    "dtype": ("csv", "msgpack", "raw"),
+    "row_shape": ("raw",),
+    "delimiter": ("csv",),
+    "header": ("csv",),
+    "accept_cut": ("wav",),
+}
+"""Which formats a parameter is for."""
 
 
 def _word_of_delimiter(value: Any) -> Any:  # Any: what was given; pydantic checks the type
@@ -116,7 +124,7 @@ class StreamToArray(Kind):
     def _indicator(self, work: Work, given: _Parameters) -> ProgressIndicator:
         """Return the indicator of this stream and this array, made at the first run."""
         reference = given.reference or name_of(work.document)
-        key = f"{work.document.path} {self.name} {reference}"
+        key = f"{work.document.uid} {self.name} {reference}"
         found = work.portal.root.find("progress", key)
         if found is None:
             found = work.portal.new(
@@ -134,7 +142,7 @@ class StreamToArray(Kind):
         before: dict[str, Any] = json.loads(indicator.position.reading)
         for name in _SAID:
             now = getattr(given, name)
-            if now != type(given).model_fields[name].default and now != before[name]:
+            if now != _default(name) and now != before[name]:
                 raise InvalidError(
                     f"{name}: the rows so far were read with {before[name]!r}, not {now!r};"
                     " set start_over to read them all in another way"
@@ -208,10 +216,20 @@ def _read_as(stream: DataStream, given: _Parameters, before: dict[str, Any]) -> 
     said = before or {name: getattr(given, name) for name in _SAID}
     if said["format"] == "auto":
         said["format"] = format_of(stream.read(0, 4096), stream.content_type, stream.reference)
+    for name, formats in _ONLY.items():
+        if getattr(given, name) != _default(name) and said["format"] not in formats:
+            raise InvalidError(
+                f"{name}: the stream is {said['format']}, and this is for {' and '.join(formats)};"
+                " leave it out"
+            )
     reader = _reader(stream, said, given)
     if isinstance(reader, DelimitedReader):
         said["delimiter"] = _word_of_delimiter(reader.delimiter)
     return json.dumps(said), reader
+
+
+def _default(name: str) -> Any:  # Any: of whatever type
+    return _Parameters.model_fields[name].default
 
 
 def _reader(stream: DataStream, said: dict[str, Any], given: _Parameters) -> RowReader:  # Any: JSON

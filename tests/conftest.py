@@ -28,9 +28,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 # How much `make campaign` does.
 CAMPAIGN = (
     "HAYWAIN_ACTIVITIES",
+    "HAYWAIN_CUTS",
+    "HAYWAIN_FLIPS",
     "HAYWAIN_KILLS",
     "HAYWAIN_SOAK_S",
     "HAYWAIN_SPECTRUM_MIB",
+    "HAYWAIN_TAILS",
     "HAYWAIN_UPLOAD_MIB",
 )
 for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and name not in CAMPAIGN]:

@@ -120,6 +120,18 @@ def test_moments_that_are_not_there_are_refused(site: Site, portal: Portal) -> N
         then.catalog(no_such=1)
 
 
+def test_pack_takes_the_past_away(site: Site) -> None:
+    path, before = site.transact(lambda portal: portal.new("Data Stream", reference="packed").path)
+    site.transact(lambda portal: portal[path].append(b"x"))  # type: ignore[attr-defined]
+    site.pack(days=0)
+    after = site.transact(lambda portal: portal[path].append(b"y"))[1]  # type: ignore[attr-defined]
+    with site.open() as portal:
+        with pytest.raises(GoneError, match="packed away"):
+            portal.at(before)
+        with portal.at(after) as then:
+            assert then[path].read() == b"xy"  # type: ignore[attr-defined]
+
+
 def test_what_is_packed_away_is_refused_as_a_whole(site: Site, portal: Portal) -> None:
     portal.new("Data Stream")
     before = portal.commit()

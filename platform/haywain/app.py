@@ -18,6 +18,7 @@ from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
 from haywain.store.fsync import write_durably
+from haywain.upkeep import WeeklyPack
 from haywain.values import KIB
 from haywain.web.application import make_application
 from haywain.web.server import Server, ServerLimits, make_server
@@ -165,6 +166,7 @@ class Serving:
         """Serve until told to stop; requests that run then may finish."""
         finish_uploads(self.site)
         Housekeeping(self.site).start()
+        WeeklyPack(self.site).start()
         self.site.workers.start(self.site.settings.workers)
         self.server.when_stopping = self.site.workers.ask_to_stop
         self.server.run()

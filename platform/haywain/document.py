@@ -21,6 +21,7 @@ from ZODB.utils import u64
 from haywain import clock
 from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.ids import check_id, new_id
+from haywain.store.moment import tid_at
 from haywain.values import Path, Reference, Tid
 
 if TYPE_CHECKING:
@@ -312,6 +313,12 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
             module = self.modules[id] = Module(id)
             module.__parent__ = self
         return self[id]
+
+    def note_pack(self, until_s: float) -> None:
+        """Note, before it is done, that what was before a time may be packed away."""
+        until = tid_at(until_s)
+        if until > self.packed_until:
+            self.packed_until = until
 
     def find(self, kind: str, key: str) -> Document | None:
         """Return the document that holds a unique key."""

@@ -143,6 +143,12 @@ class ThrottledError(HaywainError):
         self.retry_after_s = retry_after_s
 
 
+class UnreachableError(HaywainError):
+    """No portal answers at the address."""
+
+    status, exit_code, title = 502, 69, "Unreachable"
+
+
 class TemporaryError(HaywainError):
     """It may succeed later: overload, conflicts, a full disk, a stop under way."""
 

@@ -15,6 +15,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
+from haywain import clock
 from haywain.catalog import Catalog, CatalogStore, Query
 from haywain.catalog.past import ChangeLog
 from haywain.catalog.repair import reindex, repair
@@ -28,6 +29,7 @@ from haywain.settings import Settings
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage
 from haywain.store.directory import DataDirectory
 from haywain.store.group import Group
+from haywain.store.packing import Packed, note_pack, pack_database
 from haywain.store.upload import Uploads
 from haywain.values import Tid
 
@@ -309,6 +311,20 @@ class Site:
     def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Build the whole catalog anew while everything goes on; return the number of documents."""
         return reindex(self.catalog_store, self.database, progress)
+
+    def pack(self, days: float | None = None) -> Packed:
+        """Remove history older than so many days (`pack_days` by default), while everything goes on.
+
+        Raises DataDirectoryInUseError while a backup, a verification or another pack runs, CorruptDataError
+        if the database is damaged, TemporaryError if the disk is full; then all is as it was.
+        """
+        kept_days = self.settings.pack_days if days is None else days
+        until = clock.now_s() - kept_days * 86_400
+        self.repair()  # what the catalog misses is found in the log, which a pack shortens
+        self.transact(lambda portal: portal.root.note_pack(until))
+        packed = pack_database(self.database, until)
+        note_pack(self.path, packed)
+        return packed
 
     def close(self) -> None:
         """Close everything; closing twice is fine."""

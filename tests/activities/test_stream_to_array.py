@@ -15,7 +15,7 @@ from haywain.activity.kind import Work
 from haywain.agent.turbine import recordings
 from haywain.document import Document
 from haywain.errors import InvalidError
-from haywain.portal import Site
+from haywain.portal import Portal, Site
 from haywain.portal_types.data_array import DataArray
 
 Run = Callable[..., Any]
@@ -275,3 +275,38 @@ def test_array_that_is_deleted_during_a_step_is_made_anew(
         assert found is not None, job.error
     assert deleted and found["rows"] == found["appended"] == 1000 and found["array"] not in deleted
     assert np.array_equal(reading(found["array"])[:], ROWS)
+
+
+@pytest.mark.parametrize(
+    ("data", "parameters"),
+    [
+        (CSV, {"row_shape": "3"}),
+        (CSV, {"accept_cut": True}),
+        (PACKED, {"delimiter": ","}),
+        (PACKED, {"header": "no"}),
+        (wav(ROWS), {"dtype": "<f4"}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_parameter_for_another_format_is_refused(
+    run: Run, stored: Stored, data: bytes, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidError, match=f"{next(iter(parameters))}: the stream is "):
+        make(run, stored(data), **parameters)
+
+
+def test_stream_made_again_at_the_same_path_has_an_array_of_its_own(
+    run: Run, site: Site, reading: Reading
+) -> None:
+    def store(portal: Portal, data: bytes) -> str:
+        stream: Any = portal.new("Data Stream", id="again", reference="again")
+        stream.append(data)
+        return str(stream.path)
+
+    path = site.transact(lambda portal: store(portal, CSV))[0]
+    first = make(run, path)
+    site.transact(lambda portal: portal.delete(portal[path]))
+    site.transact(lambda portal: store(portal, wav(ROWS[:10])))
+    second = make(run, path)
+    assert second["array"] != first["array"] and second["appended"] == 10
+    assert np.array_equal(reading(first["array"])[:], ROWS)

@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import Field
 
+from haywain.activity.guard import Guard
 from haywain.activity.kind import Kind, NoParameters, Work
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
+from haywain.activity.runner import Run
 from haywain.app import open_site
 from haywain.document import Document
 from haywain.portal import Portal, Site
 from haywain.settings import load
+from haywain.values import GIB
 
 T = TypeVar("T")
 Make = Callable[..., Site]
@@ -122,3 +125,15 @@ def content(portal: Portal, stream: Document) -> bytes:
     portal.abort()
     found: bytes = stream.read()  # type: ignore[attr-defined]
     return found
+
+
+def claim(site: Site, process: str, id: str) -> Run:
+    """Claim one activity as a worker of some process does, without running it."""
+
+    def take(portal: Portal) -> str:
+        outbox = Outbox.of(portal.root)
+        record = outbox.find(id)
+        assert record is not None
+        return outbox.claim(record, process)
+
+    return Run(site, Guard(id, site.transact(take)[0], 60, GIB))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.activity.conftest import content, drain, record_of
+from tests.activity.conftest import claim, content, drain, record_of
 from tests.conftest import Clock
 
 from haywain.activity.kind import Work
@@ -171,14 +171,14 @@ def test_merging_with_one_that_is_claimed_meanwhile_conflicts(
 
     def change(own: Portal) -> None:
         own[stream.path].edit(title="changed")
-        ids.append(own[stream.path].activate(dedupe_key="k").write(text="2").id)
+        ids.append(own[stream.path].activate(dedupe_key="k").write(text="1").id)
         if len(ids) == 1:
             drain(site)
 
     site.transact(change)
     assert ids[0] == first.id and ids[1] != first.id
     drain(site)
-    assert content(portal, stream) == b"12"
+    assert content(portal, stream) == b"11"
 
 
 def test_archive_ends(site: Site, portal: Portal, stream: Document, set_clock: Clock) -> None:
@@ -209,3 +209,74 @@ def test_ids_grow_even_when_the_clock_does_not(set_clock: Clock) -> None:
     set_clock.forward(-5)
     found.append(new_id())
     assert found == sorted(found) and len({id[:14] for id in found}) == len(found)
+
+
+def test_dedupe_key_is_of_one_credential_and_of_its_parameters(
+    site: Site, portal: Portal, stream: Document
+) -> None:
+    """One that serves others has their rights, and what they asked for."""
+    users = [
+        User("ann", frozenset({"Analyst"})),
+        User("ann", frozenset({"Analyst"}), frozenset({"activity"}), "token_module/1"),
+        User("ann", frozenset({"Analyst"}), frozenset({"activity"}), "token_module/2"),
+        User("system", frozenset({"Analyst"})),
+    ]
+    made = {stream.activate(dedupe_key="k").write(text=text).id for text in "ab"}
+    for user in users:
+        portal.user = user
+        made.add(stream.activate(dedupe_key="k").write(text="a").id)
+        made.add(stream.activate(dedupe_key="k").write(text="a").id)
+    assert len(made) == 6
+
+
+def test_activities_that_wait_for_each_other_fail_one_by_one(
+    site: Site, portal: Portal, stream: Document
+) -> None:
+    """The first was ready when the second was made, which waits for it."""
+    first = stream.activate(tag="ingest", after_tag="analyse").write(text="1")
+    portal.commit()
+    second = stream.activate(tag="analyse", after_tag="ingest").write(text="2")
+    other = stream.activate(after_tag="ingest").write(text="3")
+    portal.commit()
+    assert second.wait().state == "failed"
+    assert "'ingest', and what has that tag waits in the end for 'analyse', its own" in (second.error or "")
+    assert (first.state, other.state) == ("queued", "queued")
+    second.cancel()
+    drain(site)
+    assert content(portal, stream) == b"13"
+
+
+def test_sweep_finds_circles_of_many_tags(site: Site, portal: Portal, stream: Document) -> None:
+    """What only waits for a circle is not of it."""
+    jobs = [stream.activate(tag=f"t{n}", after_tag=f"t{(n + 1) % 5}").write() for n in range(5)]
+    before = stream.activate(tag="before", after_tag="t3").write()
+    behind = stream.activate(after_tag="before").write()
+    portal.commit()
+    site.workers.run_next()
+    sweep(site.workers)
+    assert [job.state for job in jobs] == [*["queued"] * 4, "failed"]
+    assert {job.state for job in (before, behind)} == {"queued"}
+    jobs[4].cancel()
+    drain(site)
+    assert {job.state for job in (*jobs[:4], before, behind)} == {"done"}
+
+
+def test_waiting_is_not_given_up_while_a_gate_is_open(
+    site: Site, portal: Portal, stream: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waited for ended elsewhere since this thread found nothing to run."""
+    first = stream.activate(tag="t").write(text="1")
+    second = stream.activate(after_tag="t").write(text="2")
+    portal.commit()
+    elsewhere = [claim(site, site.workers.process, first.id)]
+    run_next = site.workers.run_next
+
+    def and_then() -> float:
+        idle_s = run_next()
+        while elsewhere:
+            elsewhere.pop().run()
+        return idle_s
+
+    monkeypatch.setattr(site.workers, "run_next", and_then)
+    assert second.wait(30).state == "done"
+    assert content(portal, stream) == b"12"

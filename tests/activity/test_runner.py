@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.activity.conftest import Call, Make, content, drain, record_of
+from tests.activity.conftest import Call, Make, claim, content, drain, record_of
 from tests.conftest import Clock
 from ZODB.POSException import ConflictError
 
-from haywain.activity.guard import Guard
 from haywain.activity.kind import Work
 from haywain.activity.outbox import Outbox
 from haywain.activity.runner import Run, delay_s
@@ -19,21 +18,8 @@ from haywain.activity.watchdog import beat
 from haywain.document import Document
 from haywain.errors import InvalidError, TemporaryError
 from haywain.portal import Portal, Site
-from haywain.values import GIB
 
 Whats = dict[str, Callable[[Work], Any]]
-
-
-def claim(site: Site, process: str, id: str) -> Run:
-    """Claim one activity as a worker of some process does, without running it."""
-
-    def take(portal: Portal) -> str:
-        outbox = Outbox.of(portal.root)
-        record = outbox.find(id)
-        assert record is not None
-        return outbox.claim(record, process)
-
-    return Run(site, Guard(id, site.transact(take)[0], 60, GIB))
 
 
 def test_steps_go_on_from_the_cursor(site: Site, portal: Portal, stream: Document, whats: Whats) -> None:

@@ -209,3 +209,24 @@ def test_open_with_workers_runs_by_itself(make_site: Make) -> None:
 def test_settings_that_make_no_sense_are_refused(name: str) -> None:
     with pytest.raises(DataDirectoryError, match=name):
         load(**{name: -1})
+
+
+def test_memory_that_another_one_took_is_not_blamed_on_the_last_that_runs(make_site: Make) -> None:
+    """The one that took it has ended when the watchdog looks."""
+    site = make_site(workers=2)
+    site.registry.activities["call"].memory_limit_bytes = 64 * MIB  # type: ignore[misc]
+    runs: list[float] = []
+    kept: list[bytes] = []
+
+    def innocent(work: Work) -> str:
+        runs.append(time.monotonic())
+        while len(runs) == 1:
+            work.check()
+            threading.Event().wait(0.001)
+        return "innocent"
+
+    slow = queue(site, innocent, name="innocent")
+    until(lambda: runs, "the first to run")
+    queue(site, lambda work: kept.append(bytes(b"x" * 128 * MIB)), name="greedy")
+    assert slow.wait(30).result == "innocent" and slow.as_dict()["failures"] == 0
+    assert kept

@@ -226,7 +226,8 @@ class ArrayMachine(RuleBasedStateMachine):
             return
         rows = int(at * self.most)
         session.array(n).resize(rows)
-        self._change(session, Change("resize", n, self.zeros(rows)), memory)
+        if rows != len(session.work[n]):  # else it does nothing, whatever others do meanwhile
+            self._change(session, Change("resize", n, self.zeros(rows)), memory)
 
     @rule(i=who, n=name)
     def flush(self, i: int, n: str) -> None:

@@ -55,6 +55,8 @@ class Guard:
         self._lap = time.monotonic()
         self.deadline = self._lap + time_left_s
         self.memory_before = 0
+        self.was_alone = False
+        """Whether nothing else has run here since."""
         self.asked_at = 0.0
         self.why: Interrupted | None = None
         self.is_abandoned = False

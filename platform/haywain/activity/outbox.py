@@ -77,7 +77,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         record.created = clock.now_s()
         shard = self.shard(record.id)
         shard.activities[record.id] = record
-        for kind, name in _names(record):
+        for kind, name in names_of(record):
             shard.names.add((kind, name, record.id))
         if record.tag:
             shard.names.add(("holds", record.tag, record.id))
@@ -94,7 +94,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         """Forget an activity that has ended."""
         shard = self.shard(record.id)
         shard.order.remove((*record.place, record.id))
-        for kind, name in _names(record):
+        for kind, name in names_of(record):
             shard.names.remove((kind, name, record.id))
         del shard.activities[record.id]
 
@@ -142,12 +142,26 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         phase, name = gate
         if phase == "lined":
             return int(self._admit_next(name))
-        if self._is_held(name):
+        if not self.is_open(gate):
             return 0
         found = [entry for shard in self.shards for entry in islice(shard.places("held", name), AT_ONCE)]
         for entry in sorted(found)[:AT_ONCE]:
             self.settle(self._loaded(entry))
         return min(len(found), AT_ONCE)
+
+    def is_open(self, gate: Gate) -> bool:
+        """Return whether those that wait at a gate, or the first of them, need wait no more."""
+        phase, name = gate
+        if phase == "held":
+            return not self._is_held(name)
+        found = self.firsts("lined", name)
+        return bool(found) and self._is_free(name, found[0][2])
+
+    def is_stuck(self) -> bool:
+        """Return whether nothing runs or may run, now or later: all that is queued waits."""
+        if any(self.firsts(phase) for phase in ("ready", "later", "claimed")):
+            return False
+        return not any(map(self.is_open, self.gates()))
 
     def gates(self) -> set[Gate]:
         """Return all gates at which something waits."""
@@ -237,7 +251,8 @@ def gates_of(records: Iterable[Activity]) -> set[Gate]:
     return found
 
 
-def _names(record: Activity) -> Iterator[tuple[str, str]]:
+def names_of(record: Activity) -> Iterator[tuple[str, str]]:
+    """Yield the (kind, name) by which an activity is listed."""
     yield "path", record.path
     if not record.is_systems:
         yield "login", record.login

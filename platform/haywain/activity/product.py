@@ -22,9 +22,10 @@ def product_of(
 ) -> Document:
     """Return the document that was made of `source` for a purpose; make it if there is none.
 
-    Its category `source` names what it was made of.  Two that make it at once conflict, and one stays.
+    Its category `source` names what it was made of.  Two that make it at once conflict, and one stays.  A
+    source that comes to lie where another one lay has products of its own.
     """
-    key = f"{source.path} {purpose} {portal_type}"
+    key = f"{source.uid} {purpose} {portal_type}"
     found = portal.root.find("product", key)
     if found is None:
         found = portal.new(portal_type, reference=reference[:NAME_LENGTH])

@@ -1,6 +1,7 @@
 """Activity: what the database keeps of one piece of background work, until its archive is over."""
 
 import json
+from hashlib import sha256
 from typing import Any
 
 from persistent import Persistent
@@ -76,8 +77,13 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
 
     @property
     def key(self) -> str:
-        """Return the dedupe key as the outbox keeps it: another user, document or method has its own."""
-        return "\0".join((self.login, self.path, self.method, self.dedupe_key))
+        """Return the dedupe key as the outbox keeps it.
+
+        Others credentials, another document or method, and other parameters have their own.
+        """
+        who = (str(self.is_systems), self.login, self.token)
+        parameters = sha256(self.parameters.encode()).hexdigest()
+        return "\0".join((*who, str(self.uid), self.method, parameters, self.dedupe_key))
 
     @property
     def waits_for(self) -> str:

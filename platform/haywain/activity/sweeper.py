@@ -1,12 +1,14 @@
-"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, archives that are over.
+"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, circles, old archives.
 
 Each part reads first, and writes only where there is something: a portal at rest writes nothing.
 """
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from haywain import clock
+from haywain.activity.deadlock import fail_deadlocked
 from haywain.activity.outbox import AT_ONCE, Outbox
 from haywain.activity.runner import bury, leave
 from haywain.activity.watchdog import HEARTBEAT_S
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from haywain.portal import Portal
 
 MISSED_BEATS = 3
+CIRCLES_S, CIRCLES_SHARE = 0.05, 0.02
+"""A look for circles that takes longer than this, where ten thousands wait, takes this share of the time."""
 _DAY_S = 86_400
 
 
@@ -27,6 +31,12 @@ def sweep(workers: "Workers") -> None:
     site.transact(lambda portal: take_back(portal, workers.process, running, is_sole))
     while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
         pass
+    began = time.monotonic()
+    if began >= workers.circles_next:
+        while site.transact(fail_deadlocked)[0]:
+            pass
+        took_s = time.monotonic() - began
+        workers.circles_next = began + took_s / CIRCLES_SHARE if took_s > CIRCLES_S else 0.0
 
 
 def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: bool) -> None:

@@ -1,8 +1,8 @@
 """Watchdog: one thread that looks after the runs of this process, and sleeps while there are none.
 
 It tells other processes that this one lives, sees who was cancelled, and holds runs to their limits.  Memory
-is the process's: what it grows by while one activity runs alone is that activity's.  Where several run, each
-that is over its limit by the process's growth goes back to the queue, and is run again alone.
+is the process's: what it grows by while one activity runs alone is that activity's.  Where others ran too, if
+only for a while, each that is over its limit by the process's growth goes back, and is run again alone.
 """
 
 import logging
@@ -78,7 +78,7 @@ class Watchdog(threading.Thread):
             grown = used - guard.memory_before
             if grown > guard.memory_limit_bytes:
                 text = f"The process grew by {grown // MIB} MiB while it ran, over its memory limit"
-                guard.ask(OverLimit(text) if len(guards) == 1 else Crowded(text))
+                guard.ask(OverLimit(text) if guard.was_alone else Crowded(text))
 
     def _abandon(self, guard: Guard) -> None:
         _log.error("activity %s does not stop; its thread is abandoned", guard.id)

@@ -14,6 +14,7 @@ from ZODB.POSException import ConflictError
 from haywain import clock
 from haywain.activity.activation import Activation
 from haywain.activity.bell import Bell
+from haywain.activity.deadlock import fail_deadlocked
 from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
 from haywain.activity.job import Job
 from haywain.activity.method import method_of
@@ -49,7 +50,7 @@ class Workers:
         self._watchdog: Watchdog | None = None
         self._claiming = threading.Lock()
         self._changed = threading.Condition()
-        self._swept = 0.0
+        self._swept = self.circles_next = 0.0
         self.is_stopping = False
 
     # -- what the portal asks
@@ -79,12 +80,25 @@ class Workers:
                 record = Outbox.of(portal.root).find(id)
                 if record is None or record.state in ENDED:
                     return
-                if idle_s and not self._threads:
-                    _check_hope(Outbox.of(portal.root), record)
+            if idle_s and not self._threads:
+                self._check_hope(id)
             idle_s = 1.0 if self._threads else self.run_next()
             if idle_s:
                 left_s = deadline - time.monotonic() if deadline is not None else idle_s
                 self.bell.wait(rung, max(0.0, min(idle_s, left_s, 1.0)))
+
+    def _check_hope(self, id: str) -> None:
+        """Raise InvalidError if an activity waits, and nothing is left that could end its waiting."""
+
+        def work(portal: "Portal") -> str:
+            fail_deadlocked(portal)
+            outbox = Outbox.of(portal.root)
+            record = outbox.find(id)
+            waits = record is not None and record.place[0] in ("held", "lined") and outbox.is_stuck()
+            return str(record.place[1][0]) if record is not None and waits else ""
+
+        if tag := self.site.transact(work)[0]:
+            raise InvalidError(f"It waits for the tag {tag!r}, and nothing runs; retry or cancel what failed")
 
     # -- threads
     def start(self, count: int) -> None:
@@ -183,7 +197,7 @@ class Workers:
         claim = outbox.claim(record, self.process)
         time_s, memory = self._limits(portal, record)
         guard = Guard(record.id, claim, time_s - record.spent_s, memory)
-        guard.memory_before = memory_bytes()
+        guard.memory_before, guard.was_alone = memory_bytes(), not runs
         return guard, 0.0
 
     def _limits(self, portal: "Portal", record: Activity) -> tuple[float, int]:
@@ -202,6 +216,8 @@ class Workers:
 
     def _remember(self, guard: Guard) -> None:
         with self._changed:
+            for other in self._guards.values():
+                other.was_alone = False
             self._guards[guard.id] = guard
             if self._watchdog is None or not self._watchdog.is_alive():
                 self._watchdog = Watchdog(self)
@@ -213,11 +229,3 @@ class Workers:
             if self._guards.get(guard.id) is guard:
                 del self._guards[guard.id]
             self._changed.notify_all()
-
-
-def _check_hope(outbox: Outbox, record: Activity) -> None:
-    """Raise InvalidError if a queued activity waits, and nothing is left that could end its waiting."""
-    waits = record.place[0] in ("held", "lined")
-    if waits and not any(outbox.firsts(phase) for phase in ("ready", "later", "claimed")):
-        tag = record.place[1][0]
-        raise InvalidError(f"It waits for the tag {tag!r}, and nothing runs; retry or cancel what failed")

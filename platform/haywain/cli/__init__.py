@@ -13,6 +13,10 @@ _VERBS = {
     "serve": "Start the portal.",
     "demo": "Start the portal on sample data that came in through the ingestion URL.",
     "reindex": "Build the catalog anew from the documents.",
+    "pack": "Remove history that is older than a week; a portal that serves does it by itself.",
+    "backup": "Copy what is new to a backup, also while a portal serves.",
+    "restore": "Make a new data directory out of a backup.",
+    "verify": "Check that all bytes are as they were written, also while a portal serves.",
 }
 
 

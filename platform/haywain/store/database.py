@@ -15,6 +15,7 @@ from persistent import Persistent
 from transaction import TransactionManager
 from zc.lockfile import LockError, LockFile
 from ZODB import DB
+from ZODB.broken import find_global
 from ZODB.Connection import Connection
 from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSError
@@ -165,18 +166,23 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
         return connection
 
     def classFactory(self, connection: Any, modulename: str, globalname: str) -> Any:
-        """Return a class named in a record, if it may be loaded from the database.
+        """Return a class named in a record, if it may be loaded from the database."""
+        return find_class(modulename, globalname, self._modules)
 
-        Its module must be allowed, and it must be persistent or defined there: else whatever an allowed
-        module imports, such as a function that removes directories, could be named.
-        """
-        if (modulename, globalname) in _ALLOWED_NAMES:
-            return super().classFactory(connection, modulename, globalname)
-        if ALLOWED_MODULES.fullmatch(modulename) or modulename in self._modules:
-            found = super().classFactory(connection, modulename, globalname)
-            if isinstance(found, type) and (issubclass(found, Persistent) or found.__module__ == modulename):
-                return found
-        raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
+
+def find_class(modulename: str, globalname: str, modules: frozenset[str] = frozenset()) -> Any:
+    """Return a class by its name, if it may be loaded from the database; else raise CorruptDataError.
+
+    Its module must be allowed, and it must be persistent or defined there: else whatever an allowed
+    module imports, such as a function that removes directories, could be named.
+    """
+    if (modulename, globalname) in _ALLOWED_NAMES:
+        return find_global(modulename, globalname)
+    if ALLOWED_MODULES.fullmatch(modulename) or modulename in modules:
+        found = find_global(modulename, globalname)
+        if isinstance(found, type) and (issubclass(found, Persistent) or found.__module__ == modulename):
+            return found
+    raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
 
 
 def tid_of(obj: Persistent) -> Tid:

@@ -11,20 +11,32 @@ What ZODB's own does not do, each measured or read in ZODB 6.4:
   in the temporary directory.
 - After a write that failed (disk full) the bytes wait in a buffer and come out later, behind the next commit.
 - A pack renames a file that was never synced over the database, and between its two renames there is none.
+  It removes blobs before the rename is durable, leaves the index of the old file beside the new one until the
+  end, and leaves what a kill kept it from removing.
+- It saves the index without a sync: after a power cut it may be whole in length and not in content.
+- Its iterator over the log takes a transaction that is being written for the end of a damaged file.
 - When fsync fails in `tpc_finish`, the process goes on with a closed storage.
 """
 
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from ZODB.FileStorage import FileStorage
+from ZODB.FileStorage.FileStorage import FileIterator, PackError
+from ZODB.FileStorage.format import CorruptedError
 
-from haywain.errors import DataDirectoryError, TemporaryError
+from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
 from haywain.store.fsync import fsync_path, write_durably
+from haywain.store.pack_lock import packing
+from haywain.store.packer import DurablePacker, check_open
+from haywain.store.sweep import sweep
 
 _EMPTY = b"FS30"
 _log = logging.getLogger(__name__)
@@ -40,7 +52,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
 
         Raises DataDirectoryError if there are blobs but no Data.fs.
         """
-        self._die = die
+        self._die, self._packs, self.is_closing = die, threading.Lock(), False
         path, blob_dir = path.absolute(), blob_dir.absolute()
         _create(path, blob_dir)
         try:
@@ -52,6 +64,8 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
             raise
         for left in Path(self.fshelper.temp_dir).iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for name in (f"{path}.pack", f"{path}.old"):  # of a pack that was killed; this file is the whole one
+            Path(name).unlink(missing_ok=True)
 
     def tpc_vote(self, transaction: Any) -> Any:  # Any: ZODB's transaction record and resolved oids
         """Sync the blobs of this transaction, then write its records; an OSError aborts it."""
@@ -104,22 +118,82 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
                 self._die(TemporaryError.exit_code)
             raise
 
+    def close(self) -> None:
+        """Close it; a pack that runs is given up first: it must not touch what another process then opens."""
+        self.is_closing = True
+        with self._packs:
+            super().close()
+
     @staticmethod
     def packer(storage: Any, references: Any, stop: Any, gc: Any) -> Any:  # Any: as ZODB calls it
         """Write the packed file durably; it is renamed over Data.fs next."""
-        packed = FileStorage.packer(storage, references, stop, gc)
-        if packed is not None:
-            try:
-                fsync_path(f"{storage._file_name}.pack")
-            except OSError:
-                storage._commit_lock.release()
-                raise
-        return packed
+
+        def checked_references(data: bytes) -> Any:  # Any: a list of oids
+            check_open(storage)
+            return references(data)
+
+        packer = DurablePacker(storage, checked_references, stop, gc)
+        try:
+            size = packer.pack()
+            return None if size is None else (size, packer.index)
+        finally:
+            packer.close()
 
     def pack(self, t: float, references: Any, gc: Any = None) -> None:  # Any: as ZODB calls it
-        """Remove what nothing refers to since `t`, in seconds since 1970 UTC."""
-        super().pack(t, references, gc)
+        """Remove what nothing refers to since `t`, in seconds since 1970 UTC; others commit meanwhile.
+
+        Raises DataDirectoryInUseError while a backup, a verification or another pack runs, CorruptDataError
+        if the database is damaged, OSError if the disk is full; then all is as it was.
+        """
+        with packing(Path(self._file_name).parent), self._packs:
+            check_open(self)
+            try:
+                super().pack(t, references, gc)
+            except (KeyError, CorruptedError, PackError, UnpicklingError) as error:
+                raise CorruptDataError(
+                    f"The database is damaged and cannot be packed ({error!r}): `haywain verify` says more"
+                ) from error
+            orphans = sweep(self)
+        if orphans:
+            _log.warning("removed %d files of blobs that belonged to nothing", len(orphans))
+
+    def _remove_blob_files_tagged_for_removal_during_pack(self) -> None:
+        """Remove the blobs that were packed away, once the file that does not name them is there for good."""
         fsync_path(os.path.dirname(self._file_name))
+        super()._remove_blob_files_tagged_for_removal_during_pack()
+
+    def _save_index(self) -> None:
+        """Save the index whole or not at all."""
+        index = Path(f"{self._file_name}.index")
+        beside = Path(f"{index}.new")
+        with suppress(OSError):  # without it the next start reads all of the log
+            self._index.save(self._pos, str(beside))
+            fsync_path(beside)
+            beside.replace(index)
+            self._saved += 1
+
+    def iterator(self, start: bytes | None = None, stop: bytes | None = None) -> FileIterator:
+        """Return an iterator over the transactions that are finished now."""
+        with self._lock:  # under which a pack puts another file there
+            return _FinishedIterator(self._file_name, self._pos, start, stop)
+
+
+class _FinishedIterator(FileIterator):  # type: ignore[misc]  # ZODB has no types
+    """Transactions of a FileStorage up to a position: what is written behind that is not looked at."""
+
+    def __init__(self, path: str, end: int, start: bytes | None, stop: bytes | None) -> None:
+        self._end = end
+        super().__init__(path, start, stop)
+
+    def _skip_to_start(self, start: bytes) -> None:
+        self._file_size = self._end
+        super()._skip_to_start(start)
+
+    def __next__(self) -> Any:  # Any: ZODB's record of a transaction
+        if self._pos >= self._end:
+            self.close()
+            raise StopIteration
+        return super().__next__()
 
 
 def _create(data_fs: Path, blobs: Path) -> None:

@@ -47,6 +47,11 @@ def moment_of(when: str | datetime) -> bytes:
         ) from None
 
 
+def tid_at(seconds: float) -> Tid:
+    """Return the transaction id of a time in seconds since 1970 UTC, as 16 hexadecimal digits."""
+    return Tid(moment_of(datetime.fromtimestamp(seconds, UTC)).hex())
+
+
 def time_of(tid: bytes) -> datetime:
     """Return the time of a transaction, in UTC."""
     return datetime.fromtimestamp(TimeStamp(tid).timeTime(), UTC)

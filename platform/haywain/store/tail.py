@@ -16,7 +16,6 @@ of one inside of somebody's bytes is not taken for one.  Format: ZODB/FileStorag
 """
 
 import logging
-import mmap
 import os
 import re
 import shutil
@@ -33,11 +32,13 @@ from ZODB.fsIndex import fsIndex
 from haywain.errors import DataDirectoryError
 from haywain.store.chunk import is_intact
 from haywain.store.fsync import fsync_path
+from haywain.values import MIB
 
-_MAGIC = b"FS30"
-_HEADER = struct.Struct(">8sQcHHH")  # tid, length, status, lengths of user, description, extension
-_RECORD = struct.Struct(">8s8sQQHQ")  # oid, tid, previous, offset of its transaction, 0, length or 0
+MAGIC = b"FS30"
+HEADER = struct.Struct(">8sQcHHH")  # tid, length, status, lengths of user, description, extension
+RECORD = struct.Struct(">8s8sQQHQ")  # oid, tid, previous, offset of its transaction, 0, length or 0
 _LENGTH_AND_STATUS = re.compile(rb"\0\0\0.{5}[ up]", re.DOTALL)  # of a transaction below 1 TiB
+_SCANNED = MIB
 _SECTOR = 512
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class _Fault:
+class Fault:
     """A transaction that makes no sense: where it begins, and whether a crash alone explains it."""
 
     offset: int
@@ -66,13 +67,13 @@ def mend_tail(data_fs: Path) -> Cut | None:
     that is no FileStorage at all is left for ZODB to refuse.  Raises DataDirectoryError if a cut would
     lose committed transactions.
     """
-    if not data_fs.exists() or data_fs.stat().st_size <= len(_MAGIC):
+    if not data_fs.exists() or data_fs.stat().st_size <= len(MAGIC):
         return None
     with open(data_fs, "r+b") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if file.read(len(MAGIC)) != MAGIC:
             return None
         size = file.seek(0, os.SEEK_END)
-        fault = _find_fault(file, size, _known_good(file, data_fs))
+        fault = find_fault(file, size, _known_good(file, data_fs))
         if fault is None:
             return None
         _refuse_loss(file, size, fault, data_fs)
@@ -91,7 +92,7 @@ def _known_good(file: BinaryIO, data_fs: Path) -> int:
     """
     saved = Path(f"{data_fs}.index")
     if not saved.exists():
-        return len(_MAGIC)
+        return len(MAGIC)
     probe = FileStorageFormatter()
     probe._file = file
     try:
@@ -102,45 +103,45 @@ def _known_good(file: BinaryIO, data_fs: Path) -> int:
     except Exception as error:  # a damaged pickle raises what it likes; the index is rebuildable
         _log.warning("the index of %s is not readable: %s", data_fs, error)
     saved.unlink()
-    return len(_MAGIC)
+    return len(MAGIC)
 
 
-def _find_fault(file: BinaryIO, size: int, position: int) -> _Fault | None:
+def find_fault(file: BinaryIO, size: int, position: int) -> Fault | None:
     """Walk transaction by transaction to the end; return the first that makes no sense."""
     last = None
     while position < size:
         file.seek(position)
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            return _Fault(position, is_torn=True)
-        tid, length, status, *strings = _HEADER.unpack(header)
-        end, records = position + length, position + _HEADER.size + sum(strings)
+        header = file.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return Fault(position, is_torn=True)
+        tid, length, status, *strings = HEADER.unpack(header)
+        end, records = position + length, position + HEADER.size + sum(strings)
         if status not in b" up" or records > end or end + 8 > size:
             is_lost = tid[0] == 0 or status in b"\0c"
-            return _Fault(position, is_lost or not _ends_with_length(file, size, position))
+            return Fault(position, is_lost or not _ends_with_length(file, size, position))
         file.seek(end)
         trailer = file.read(8)
         if trailer != length.to_bytes(8, "big"):
             is_whole = end + 8 == size and any(trailer)
-            return _Fault(position, not is_whole and not _ends_with_length(file, size, position))
+            return Fault(position, not is_whole and not _ends_with_length(file, size, position))
         last, position = (position, records, end), end + 8
     return _find_fault_inside(file, *last) if last and status != b"u" else None
 
 
-def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> _Fault | None:
+def _find_fault_inside(file: BinaryIO, start: int, position: int, end: int) -> Fault | None:
     """Check the records of the last transaction: only that one can have been written in part.
 
     Bytes that were lost inside of a Record leave the structure whole; its checksum tells.
     """
     while position < end:
         file.seek(position)
-        record = file.read(_RECORD.size)
-        _, _, _, transaction, version, length = _RECORD.unpack(record.ljust(_RECORD.size, b"\xff"))
-        position += _RECORD.size + (length or 8)
+        record = file.read(RECORD.size)
+        _, _, _, transaction, version, length = RECORD.unpack(record.ljust(RECORD.size, b"\xff"))
+        position += RECORD.size + (length or 8)
         if transaction != start or version or position > end:
-            return _Fault(start, is_torn=_has_empty_sector(file, start, end))
+            return Fault(start, is_torn=_has_empty_sector(file, start, end))
         if not is_intact(file.read(length)) and _has_empty_sector(file, position - length, position):
-            return _Fault(start, is_torn=True)
+            return Fault(start, is_torn=True)
     return None  # a Record that is damaged otherwise was acknowledged: who reads it is told
 
 
@@ -156,9 +157,9 @@ def _has_empty_sector(file: BinaryIO, start: int, end: int) -> bool:
     return any(not any(file.read(_SECTOR)) for _ in range(first, end - _SECTOR, _SECTOR))
 
 
-def _refuse_loss(file: BinaryIO, size: int, fault: _Fault, data_fs: Path) -> None:
+def _refuse_loss(file: BinaryIO, size: int, fault: Fault, data_fs: Path) -> None:
     """Raise DataDirectoryError if a committed transaction lies at the fault or after it."""
-    later = None if not fault.is_torn else _find_transaction(file, size, fault.offset + 1)
+    later = None if not fault.is_torn else find_transaction(file, size, fault.offset + 1)
     if fault.is_torn and later is None:
         return
     what = f"; from byte {later} on it is whole again" if later else ""
@@ -168,27 +169,40 @@ def _refuse_loss(file: BinaryIO, size: int, fault: _Fault, data_fs: Path) -> Non
     )
 
 
-def _find_transaction(file: BinaryIO, size: int, start: int) -> int | None:
-    """Return where the next whole transaction with records begins, if there is one."""
-    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        found = _LENGTH_AND_STATUS.search(content, start + 8)
+def find_transaction(file: BinaryIO, size: int, start: int) -> int | None:
+    """Return where the next whole transaction with records begins, if there is one.
+
+    The file is read and not mapped: a server that appends to it may cut what is unfinished.
+    """
+    for base in range(start + 8, size, _SCANNED):
+        file.seek(base)
+        content = file.read(min(_SCANNED + 8, size - base))  # a match has 9 bytes
+        found = _LENGTH_AND_STATUS.search(content)
         while found:
-            position = found.start() - 8
-            if _is_transaction(content, position):
+            position = base + found.start() - 8
+            if _is_transaction(file, position):
                 return position
             found = _LENGTH_AND_STATUS.search(content, found.start() + 1)
     return None
 
 
-def _is_transaction(content: mmap.mmap, position: int) -> bool:
-    header = content[position : position + _HEADER.size]
-    if len(header) < _HEADER.size:
+def _is_transaction(file: BinaryIO, position: int) -> bool:
+    file.seek(position)
+    header = file.read(HEADER.size)
+    if len(header) < HEADER.size:
         return False
-    tid, length, _, *strings = _HEADER.unpack(header)
-    end, record = position + length, position + _HEADER.size + sum(strings)
-    if record + _RECORD.size > end or content[end : end + 8] != length.to_bytes(8, "big"):
+    tid, length, _, *strings = HEADER.unpack(header)
+    end, record = position + length, position + HEADER.size + sum(strings)
+    if record + RECORD.size > end:
         return False
-    found = _RECORD.unpack(content[record : record + _RECORD.size])
+    file.seek(end)
+    if file.read(8) != length.to_bytes(8, "big"):
+        return False
+    file.seek(record)
+    content = file.read(RECORD.size)
+    if len(content) < RECORD.size:
+        return False
+    found = RECORD.unpack(content)
     return bool(found[1] == tid and found[3] == position)
 
 

@@ -28,6 +28,7 @@ _VIEWS = (
     "data",
     "slices",
     "activities",
+    "upkeep",
     "tus",
     "streamed",
     "past",
