@@ -3,9 +3,15 @@
 from collections.abc import Generator
 from typing import Any, cast
 
-from haywain.activity.kind import Kind, Work
+from pydantic import Field
+
+from haywain.activity.kind import Kind, NoParameters, Work
 from haywain.portal_types.data_array import DataArray
 from haywain.values import MIB
+
+
+class _Parameters(NoParameters):
+    start_over: bool = Field(False, description="Sum up all rows again, also those that it has seen.")
 
 
 class LevelOfDetail(Kind):
@@ -18,12 +24,15 @@ class LevelOfDetail(Kind):
     name = "level_of_detail"
     title = "Update the level of detail"
     portal_types = ("Data Array",)
+    parameters = _Parameters
     step_bytes = 256 * MIB
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Go once through the Blocks of 64 MiB there are; the result tells how many rows were looked at."""
-        array = cast(DataArray, work.document)
+        array, given = cast(DataArray, work.document), cast(_Parameters, work.parameters)
         end, following = work.cursor.setdefault("end", array.nbytes), work.cursor.get("next", 0)
+        if given.start_over and not following:
+            array.forget_level_of_detail()
         while True:
             work.check()
             rows, following = array.update_level_of_detail(following, self.step_bytes)

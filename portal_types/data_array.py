@@ -297,6 +297,10 @@ class DataArray(Document):
             self._p_jar.add(self._pyramid)
         return self._pyramid.update(self._created(), first, most)
 
+    def forget_level_of_detail(self) -> None:
+        """Begin the level of detail anew: what it knew is looked at again."""
+        self._pyramid = None
+
     def _changed(self, start: int, stop: int) -> None:
         """Have the catalog see a change of rows; a large one, or one of many, is summed up afterwards."""
         self.reindex()

@@ -125,3 +125,21 @@ def test_an_array_made_anew_has_none_of_the_old_peaks(run: Run, site: Site, path
         run(path, "level_of_detail")
         portal.abort()
         assert array.level_of_detail(width=3).columns["0"].max.tolist() == [0, 0, 0]
+
+
+def test_a_damaged_pyramid_is_made_anew_by_starting_over(
+    run: Run, site: Site, path: str, reading: Reading
+) -> None:
+    run(path, "level_of_detail")
+
+    def damage(portal: Portal) -> None:
+        array: Any = portal[path]
+        array._pyramid.levels[0].view()["level"]["max"] = 77
+
+    site.transact(damage)
+    array: Any = reading(path)
+    assert array.level_of_detail(width=3).columns["level"].max[0] == 77
+    assert run(path, "level_of_detail") == {"rows": 0}
+    assert run(path, "level_of_detail", kill_after=3, start_over=True)["rows"] >= ROWS - 256
+    ask(reading(path))
+    assert is_up_to_date(reading(path))

@@ -57,6 +57,10 @@ class Seen(Persistent):  # type: ignore[misc]  # persistent has no types
         )
 
 
+class Level(Array):
+    """The buckets of one level: an Array of its own class, so that damage there is told from that of rows."""
+
+
 class Step(NamedTuple):
     """What `Pyramid.update` did: the rows it looked at, and the byte to go on from, None at the end."""
 
@@ -74,7 +78,7 @@ class Pyramid(Persistent):  # type: ignore[misc]  # persistent has no types
         """Begin with what an array of zeros has."""
         self.rows = 0
         self.seen = LOBTree()
-        self.levels: tuple[Array, ...] = ()
+        self.levels: tuple[Level, ...] = ()
 
     # -- what is known
     def length(self, level: int) -> int:
@@ -150,7 +154,7 @@ class Pyramid(Persistent):  # type: ignore[misc]  # persistent has no types
         if rows >= self.rows:
             return
         self.rows = rows
-        self.levels = self.levels[: _height(rows)]
+        self.levels = self.levels[: height_of(rows)]
         for level, buckets in enumerate(self.levels):
             buckets.resize(self.length(level))
 
@@ -163,8 +167,8 @@ class Pyramid(Persistent):  # type: ignore[misc]  # persistent has no types
             spans = united([*spans, (self.rows - 1, self.rows)])
         if rows > self.rows:
             self.rows = rows
-        for level in range(len(self.levels), _height(rows)):
-            buckets = Array((0, *array.row), buckets_dtype(tables, level))
+        for level in range(len(self.levels), height_of(rows)):
+            buckets = Level((0, *array.row), buckets_dtype(tables, level))
             self._p_jar.add(buckets)
             self.levels = (*self.levels, buckets)
         looked_at = 0
@@ -185,8 +189,8 @@ def rows_of(level: int) -> int:
     return int(BUCKET * FANOUT**level)
 
 
-def _height(rows: int) -> int:
-    """Return how many levels have a bucket."""
+def height_of(rows: int) -> int:
+    """Return how many levels have a whole bucket of so many rows."""
     return sum(1 for _ in takewhile(lambda level: rows_of(level) <= rows, count()))
 
 
