@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import AfterValidator, Field
 from zope.interface import implementer
 
+from haywain.activity.afterwards import activate_afterwards
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
@@ -15,8 +16,16 @@ from haywain.store import upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign
+from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
-from haywain.values import Column
+from haywain.store.lanes import lanes_of
+from haywain.store.layout import layout_of
+from haywain.store.pyramid import Pyramid, Step
+from haywain.store.summary import tables_of
+from haywain.values import MIB, Column
+
+DETAIL_BYTES, DETAIL_ROWS = 32 * MIB, 8 * MIB
+"""A change that reaches over a multiple of so many bytes, or rows, has the level of detail made anew."""
 
 
 def _check_columns(columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
@@ -62,6 +71,7 @@ class DataArray(Document):
     icon = "array"
 
     _array: Array | None = None
+    _pyramid: Pyramid | None = None  # of this array; not there before the first update
 
     @property
     def properties(self) -> DataArrayProperties:
@@ -140,12 +150,13 @@ class DataArray(Document):
         Readers see the old ones or these, whole.  Who has a view of the old ones keeps it.
         """
         self._begin(rows)
+        self._changed(0, len(self))
 
     def _begin(self, rows: Array) -> None:
         """Have these rows; who writes to the old ones meanwhile conflicts, else nobody would see that."""
         if self._array is not None:
             self._array.changes.note(is_cut=True)
-        self._array = rows
+        self._array, self._pyramid = rows, None
         self.reindex()
 
     def append(self, rows: ArrayLike) -> int:
@@ -154,7 +165,7 @@ class DataArray(Document):
         Raises InvalidError if they do not have the shape of a row.
         """
         first = self._created().append(rows)
-        self.reindex()
+        self._changed(first, len(self))
         return first
 
     def resize(self, rows: int) -> None:
@@ -170,8 +181,10 @@ class DataArray(Document):
 
     def __setitem__(self, index: Any, value: Any) -> None:  # Any: as above
         """Assign as NumPy does; whole rows go into blobs at once, at most 16 MiB at a time."""
-        assign(self._created(), index, value)
-        self.reindex()
+        found = self._created()
+        assign(found, index, value)
+        selection = select(index, found.shape)
+        self._changed(selection.start, selection.stop)
 
     def view(self, start: int = 0, stop: int | None = None, access: str = "normal") -> NDArray[Any]:
         """Return `array[start:stop]`, read in a way that is known: `normal`, `random` or `sequential`.
@@ -200,6 +213,7 @@ class DataArray(Document):
                 yield found.view(start, stop, writable)
                 if writable:
                     found.flush()
+                    self._changed(start, stop)
         finally:
             if writable:
                 self.reindex()
@@ -224,7 +238,12 @@ class DataArray(Document):
 
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""
-        self._created().compact_block(number)
+        found = self._created()
+        found.flush()
+        before = layout_of(found, number)
+        found.compact_block(number)
+        if self._pyramid is not None:
+            self._pyramid.keep(found, number, before)
 
     def compact(self) -> int:
         """Store all fragmented Blocks anew, in this transaction; return how many there were."""
@@ -232,6 +251,66 @@ class DataArray(Document):
         for number in numbers:
             self.compact_block(number)
         return len(numbers)
+
+    # -- level of detail
+    def level_of_detail(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        width: int = 1000,
+        columns: Sequence[int | str] | None = None,
+        most_rows: int | None = None,
+    ) -> Detail:
+        """Return the least, greatest and mean number in each of `width` stretches of the rows [start, stop).
+
+        `edges` (int64, one more than stretches): stretch i has the rows [edges[i], edges[i + 1]); there are
+        at most as many as rows, and where one has 512 rows or more, edges lie at multiples of 256 rows.
+        `columns`: by name, in the order asked for, for all columns of numbers if none are; each has, with one
+        item a stretch, `min` and `max` (of the column's dtype, exact; NaN or NaT where there is no number),
+        `mean` (float64, to 1e-12 of the mean of the absolute values; times in seconds since 1970 UTC) and
+        `count` (int64: how many are not NaN).
+
+        It is what `array[:]` shows in this transaction, whether the pyramid has seen it or not; that makes
+        it quick.  If `most_rows` is given and more would have to be looked at, only the first of each
+        stretch are, `is_sampled` says so, and the level of detail is updated behind this transaction.
+        Raises InvalidError for columns that are not there or not of numbers.
+        """
+        found = self._created()
+        low, high, _ = slice(start, stop).indices(found.rows)
+        lanes = lanes_of(found.dtype, found.row, [column.name for column in self.columns], columns)
+        pyramid = Pyramid() if self._pyramid is None else self._pyramid
+        detail = detail_of(found, pyramid, lanes, (low, max(low, high)), width, most_rows)
+        if detail.is_sampled:
+            self._ask_for_detail()
+        return detail
+
+    def update_level_of_detail(self, first: int = 0, most: int = 256 * MIB) -> Step:
+        """Sum up what is new or has changed from the byte `first` on, until that is `most` bytes.
+
+        Returns how many rows that were, and the byte to go on from, None at the end.
+        """
+        if self._array is None or not tables_of(self._array.dtype, self._array.row):
+            return Step(0, None)
+        if self._pyramid is None:
+            self._pyramid = Pyramid()
+        if self._pyramid._p_jar is None and self._p_jar is not None:
+            self._p_jar.add(self._pyramid)
+        return self._pyramid.update(self._created(), first, most)
+
+    def forget_level_of_detail(self) -> None:
+        """Begin the level of detail anew: what it knew is looked at again."""
+        self._pyramid = None
+
+    def _changed(self, start: int, stop: int) -> None:
+        """Have the catalog see a change of rows; a large one, or one of many, is summed up afterwards."""
+        self.reindex()
+        found = self._created()
+        step = max(min(DETAIL_BYTES // max(found.row_bytes, 1), DETAIL_ROWS), 1)
+        if start // step != stop // step and tables_of(found.dtype, found.row):
+            self._ask_for_detail()
+
+    def _ask_for_detail(self) -> None:
+        activate_afterwards(self, "level_of_detail", dedupe_key="changed", priority=-50)
 
     def _created(self) -> Array:
         """Return the array, with a connection: its blobs begin beside those of the database."""

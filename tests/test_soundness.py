@@ -280,6 +280,56 @@ def test_extents_that_do_not_fit_are_found(
     assert found[0].path == "data_array_module/array" and said in found[0].detail
 
 
+def _sum_up(portal: Portal) -> Any:  # Any: a Pyramid
+    array: Any = portal["data_array_module/array"]
+    array.update_level_of_detail()
+    return array._pyramid
+
+
+def _level_cut(portal: Portal) -> None:
+    _sum_up(portal).levels[0].resize(3)
+
+
+def _level_gone(portal: Portal) -> None:
+    pyramid = _sum_up(portal)
+    pyramid.levels = pyramid.levels[:-1]
+
+
+def _level_tail(portal: Portal) -> None:
+    _sum_up(portal).levels[1].extent.tail_count += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(_level_cut, "level 0 has 3 buckets and should have 16", id="cut"),
+        pytest.param(_level_gone, "4106 rows have 2 levels, not 1", id="gone"),
+        pytest.param(_level_tail, "in a level of detail: the tail has 1 records", id="tail"),
+    ],
+)
+def test_a_level_of_detail_that_does_not_fit_is_found(
+    own: Settings, change: Callable[[Portal], object], said: str
+) -> None:
+    break_it(own, change)
+    problem = problem_of(own)
+    assert (problem.kind, problem.path, problem.rows) == ("pyramid", "data_array_module/array", None)
+    assert said in problem.detail
+
+
+def test_damage_of_a_level_of_detail_is_told_from_that_of_rows(own: Settings) -> None:
+    break_it(own, _sum_up)
+    assert verify(own).ok and verify(own).checked["pyramids"] == 3
+    site, _ = open_site(own)
+    with site.open() as portal:
+        array: Any = portal["data_array_module/array"]
+        (_, record) = array._pyramid.levels[0].extent.tail[0]
+        position = (own.data / "Data.fs").read_bytes().index(record.data)
+    site.close()
+    with flipped(own.data / "Data.fs", position * 8):
+        problem = problem_of(own)
+    assert (problem.kind, problem.path, problem.rows) == ("pyramid", "data_array_module/array", None)
+
+
 def _outbox(portal: Portal) -> Any:  # Any: an Outbox
     return portal.root.tools["outbox"]
 

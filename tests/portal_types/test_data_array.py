@@ -1,13 +1,16 @@
 """Data Array: a document whose rows are one `numpy.ndarray`."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from ZODB.POSException import ConflictError
 
+from haywain.activity.outbox import Outbox
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
+from haywain.portal_types import data_array
 from haywain.portal_types.data_array import DataArray
 from haywain.store.array import Array
 from haywain.values import Column
@@ -177,3 +180,111 @@ def test_a_view_may_say_how_it_is_read(portal: Portal, access: str) -> None:
     assert array.view(5, 3, access).tolist() == [] and len(array.view(0, 10**9, access)) == 3000
     with pytest.raises(InvalidError, match="did you mean random"):
         array.view(access="randomly")
+
+
+def waiting(site: Site, path: str) -> int:
+    """Return how many updates of the level of detail wait."""
+    with site.open() as portal:
+        shards = Outbox.of(portal.root).shards
+        found = [record for shard in shards for record in shard.activities.values() if record.path == path]
+        return sum(record.method == "level_of_detail" and record.state == "queued" for record in found)
+
+
+def test_level_of_detail_has_the_columns_asked_for(portal: Portal) -> None:
+    array = new(portal, columns=({"name": "left"}, {"name": "right"}))
+    array.append(np.arange(20_000, dtype="<f4").reshape(-1, 2))
+    found = array.level_of_detail(1000, 9000, 8)
+    assert list(found.columns) == ["left", "right"] and found.edges.dtype == np.int64
+    assert found.edges.tolist() == [1000, 2048, 3072, 4096, 5120, 5888, 6912, 7936, 9000]
+    left = found.columns["left"]
+    assert left.min.tolist() == [2 * edge for edge in found.edges[:-1]] and left.min.dtype == np.dtype("f4")
+    assert left.max.tolist() == [2 * edge - 2 for edge in found.edges[1:]]
+    assert left.mean.tolist() == [a + b - 1 for a, b in pairwise(found.edges)]
+    assert left.count.tolist() == np.diff(found.edges).tolist()
+    assert list(array.level_of_detail(columns=[1]).columns) == ["right"]
+    assert list(array.level_of_detail(columns=["right", "left"]).columns) == ["right", "left"]
+    with pytest.raises(InvalidError, match="no column of numbers 'up'; known are: left, right"):
+        array.level_of_detail(columns=["up"])
+    assert array.level_of_detail(-5, None, 1).edges.tolist() == [9995, 10_000]
+    assert array.level_of_detail(5, 5).edges.tolist() == [5]
+
+
+def test_times_have_their_own_dtype_and_a_mean_in_seconds(portal: Portal) -> None:
+    array = new(portal, (0,), [("at", "<M8[ms]"), ("took", "<m8[s]"), ("is_on", "?")])
+    array.append([(1000, 5, True), (3000, 7, False), ("NaT", "NaT", True)])
+    found = array.level_of_detail(width=1).columns
+    assert found["at"].max[0] == np.datetime64(3000, "ms") and found["at"].mean.tolist() == [2.0]
+    assert found["took"].min[0] == np.timedelta64(5, "s") and found["took"].mean.tolist() == [6.0]
+    assert (found["is_on"].min[0], found["is_on"].max[0]) == (False, True)
+    assert [column.count[0] for column in found.values()] == [2, 2, 3]
+
+
+def test_large_changes_and_many_small_ones_are_summed_up_afterwards(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_array, "DETAIL_ROWS", 1000)
+    path, _ = site.transact(lambda portal: new(portal, (0,), "<f4").path)
+
+    def write_blocks(array: Any) -> None:
+        for block in array.blocks(writable=True):
+            block += 1
+
+    def run() -> None:
+        while site.workers.run_next() == 0:
+            pass
+
+    for number, (change, count) in enumerate(
+        [
+            (lambda array: array.append(np.zeros(900)), 0),
+            (lambda array: array.append(np.zeros(99)), 0),
+            (lambda array: array.append(np.zeros(2)), 1),
+            (lambda array: array.append(np.zeros(5000)), 1),
+            (lambda array: array.__setitem__(slice(10, 20), 1), 0),
+            (lambda array: array.__setitem__(slice(10, 3000), 2), 1),
+            (write_blocks, 1),
+            (lambda array: array.resize(9000), 0),
+            (lambda array: array.create((5000, 2), "S3"), 0),
+            (lambda array: array.__setitem__(slice(None), b"abc"), 0),
+        ]
+    ):
+        site.transact(lambda portal, change=change: change(portal[path]))
+        assert waiting(site, path) == count, number
+        run()
+        assert waiting(site, path) == 0
+
+
+def test_too_many_rows_are_looked_at_in_part_and_then_summed_up(site: Site) -> None:
+    def make(portal: Portal) -> str:
+        array = new(portal, (0,), "<i4")
+        array.append(np.arange(100_000))
+        return str(array.path)
+
+    path = site.transact(make)[0]
+    with site.open() as portal:
+        array: Any = portal[path]
+        found = array.level_of_detail(width=10, most_rows=1000)
+        assert found.is_sampled and found.columns["0"].max[-1] < 99_999
+        portal.commit()
+        assert waiting(site, path) == 1
+        while site.workers.run_next() == 0:
+            pass
+        portal.abort()
+        found = array.level_of_detail(width=10, most_rows=1000)
+        assert not found.is_sampled and found.columns["0"].max[-1] == 99_999
+
+
+def test_compacting_leaves_the_level_of_detail_as_it_is(site: Site) -> None:
+    def make(portal: Portal) -> str:
+        array = new(portal, (400_000,), "<f8")
+        array[:] = np.arange(400_000)
+        return str(array.path)
+
+    path = site.transact(make)[0]
+    site.transact(lambda portal: portal[path].__setitem__(slice(1000, 1005), -1))  # type: ignore[index]
+    site.transact(lambda portal: portal[path].update_level_of_detail())  # type: ignore[attr-defined]
+    with site.open() as portal:
+        array: Any = portal[path]
+        assert array.compact() == 1
+        portal.commit()
+        found = array.level_of_detail(width=100, most_rows=256)
+        assert not found.is_sampled and found.columns["0"].min[0] == -1

@@ -43,7 +43,6 @@ def test_array_is_made_with_dtype_and_shape(
         ({"dtype": [[["title", "a"], "f4"]], "shape": [1]}, "dtype: must be a text such as"),
         ({"dtype": "f4," * 3000, "shape": [1]}, "dtype: must be a text such as"),
         ({"dtype": [["a", "f4", [-1]]], "shape": [1]}, "dtype: "),
-        ({"dtype": "f4", "shape": [3, 0]}, "shape: The shape (3, 0) makes no sense"),
         ({"dtype": "f4", "shape": [-1]}, "shape: must look like 0,2"),
         ({"dtype": "f4", "shape": [10**18]}, "shape: "),
         ({"dtype": "f4"}, "shape: an array has a shape and a dtype"),

@@ -5,12 +5,13 @@ shown again after the objects that held it have changed.
 """
 
 import os
+from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from haywain.errors import CorruptDataError
 from haywain.store import extents as extent
 from haywain.store.chunk import checked
-from haywain.store.extents import Extents, pieces
+from haywain.store.extents import Extents, Span, pieces, united
 from haywain.store.record_chunk import Chunk
 
 if TYPE_CHECKING:
@@ -36,6 +37,22 @@ def layouts_of(array: "Array", low: int, high: int) -> dict[int, Layout]:
     numbers = {*array.blocks.keys(low, high - 1), *array.extent.patched(low, high)} if low < high else ()
     found = ((number, layout_of(array, number)) for number in sorted(numbers))
     return {number: layout for number, layout in found if layout != Layout()}
+
+
+def differing(one: Layout, other: Layout) -> list[Span]:
+    """Return the spans of a block in which two layouts may show different bytes.
+
+    >>> differing(Layout(((0, b"a", 0, 8),)), Layout(((0, b"a", 0, 4), (4, b"b", 0, 8)), ((2, b"c", 1),)))
+    [(2, 3), (4, 12)]
+    """
+    ends = sorted({end for o, _, _, n in (*one.extents, *other.extents) for end in (o, o + n)})
+    spans = [
+        (low, high)
+        for low, high in pairwise(ends)
+        if next(pieces(one.extents, low, high)) != next(pieces(other.extents, low, high))
+    ]
+    patches = set(one.patches) ^ set(other.patches)
+    return united([*spans, *((offset, offset + length) for offset, _, length in patches)])
 
 
 # Any: a ZODB Connection, which has no types

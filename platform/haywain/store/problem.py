@@ -17,6 +17,7 @@ KINDS = (
     "tree",
     "stream",
     "array",
+    "pyramid",
     "outbox",
     "catalog",
 )

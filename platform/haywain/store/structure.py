@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from haywain.store import extents
 from haywain.store.array import Array
+from haywain.store.pyramid import Level, Pyramid, height_of
 from haywain.store.stream import Generation, Stream
 
 
@@ -73,6 +74,21 @@ def array_flaws(array: Array, length_of: LengthOf) -> Iterator[Flaw]:
             if at > extents.BLOCK_SIZE or first + at > size:
                 yield Flaw("an extent ends behind its block or the last row", rows=rows)
     yield from _tail_flaws(array, length_of)
+
+
+def level_flaws(level: Level, length_of: LengthOf) -> Iterator[Flaw]:
+    """Yield the flaws of a level as an array; its buckets are no rows that anybody knows."""
+    for flaw in array_flaws(level, length_of):
+        yield Flaw(f"in a level of detail: {flaw.detail}")
+
+
+def pyramid_flaws(pyramid: Pyramid, length_of: LengthOf) -> Iterator[Flaw]:
+    """Yield the levels that a pyramid should not have, or that have not as many buckets as they should."""
+    if len(pyramid.levels) != height_of(pyramid.rows):
+        yield Flaw(f"{pyramid.rows} rows have {height_of(pyramid.rows)} levels, not {len(pyramid.levels)}")
+    for number, level in enumerate(pyramid.levels):
+        if level.rows != pyramid.length(number):
+            yield Flaw(f"level {number} has {level.rows} buckets and should have {pyramid.length(number)}")
 
 
 def _tail_flaws(array: Array, length_of: LengthOf) -> Iterator[Flaw]:

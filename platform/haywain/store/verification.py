@@ -19,17 +19,23 @@ from haywain.store.database import Database, PortalConnection
 from haywain.store.graph import Graph, check_tree, is_tree
 from haywain.store.payload import Payload
 from haywain.store.problem import Problem, Report
+from haywain.store.pyramid import Level, Pyramid
 from haywain.store.source import Source, SourceTransaction, state_of
 from haywain.store.stream import Stream
-from haywain.store.structure import Check, array_flaws, stream_flaws
+from haywain.store.structure import Check, array_flaws, level_flaws, pyramid_flaws, stream_flaws
 
 Progress = Callable[[str, int, int], object]
 """Called with what is read, how much of it is done, and how much there is (0 if unknown)."""
 
 Checks = Mapping[type, tuple[str, Check]]
-"""By class the kind of a Problem of its objects, and the function that finds their flaws."""
+"""By class the kind of a Problem of its objects, and what finds their flaws; the last that fits counts."""
 
-CHECKS: Checks = {Stream: ("stream", stream_flaws), Array: ("array", array_flaws)}
+CHECKS: Checks = {
+    Stream: ("stream", stream_flaws),
+    Array: ("array", array_flaws),
+    Level: ("pyramid", level_flaws),
+    Pyramid: ("pyramid", pyramid_flaws),
+}
 
 _AT_ONCE = 100
 """Objects after whose check the connection's cache is emptied."""

@@ -127,6 +127,12 @@ class Views:
         saved = [mapping.save() for mapping in stale]
         return any(saved) or (live is not None and live.save())
 
+    def unsaved(self, array: "Array") -> "list[extents.Span]":
+        """Return the spans of bytes that were written through the current views and are not saved."""
+        self._attach()
+        mapping = self._current(array)
+        return [] if mapping is None else mapping.written()
+
     # -- the connection
     def _attach(self) -> None:
         if os.getpid() != self._pid:

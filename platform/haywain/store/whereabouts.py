@@ -9,6 +9,7 @@ from ZODB.utils import z64
 from haywain.store.array import Array
 from haywain.store.database import PortalConnection
 from haywain.store.problem import Problem
+from haywain.store.pyramid import Level
 from haywain.store.stream import Stream
 from haywain.store.structure import place_in_stream, rows_in_array
 from haywain.store.verification import Verification
@@ -50,6 +51,9 @@ def _placed(problem: Problem, connection: PortalConnection, holder: bytes) -> Pr
     held = connection.get(holder)
     if isinstance(held, Stream):
         return replace(problem, offset=_quietly(lambda: place_in_stream(held, problem.oid)))
+    if isinstance(held, Level):
+        is_there = _quietly(lambda: rows_in_array(held, problem.oid)) is not None
+        return replace(problem, kind="pyramid") if is_there else problem
     if isinstance(held, Array):
         return replace(problem, rows=_quietly(lambda: rows_in_array(held, problem.oid)))
     return problem

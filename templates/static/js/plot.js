@@ -14,6 +14,8 @@ const explanation = note.textContent;
 let range = null;                  // rows [start, stop), null: all
 let drawn = null;
 let asked = 0;
+let later = 0;
+let wait_ms = 2500;
 
 function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -28,6 +30,7 @@ function chosen() {
 async function load() {
   const numbers = chosen();
   const mine = asked += 1;
+  clearTimeout(later);
   if (!numbers.length) { drawn?.destroy(); drawn = null; note.textContent = "Choose a column."; return; }
   const query = new URLSearchParams({ columns: numbers.join(","), width: Math.max(1, Math.round(box.clientWidth)) });
   if (range) { query.set("start", range[0]); query.set("stop", range[1]); }
@@ -60,7 +63,8 @@ function draw(plot, numbers) {
   whole.hidden = !range;
   const stretch = `Rows ${plot.start.toLocaleString()} to ${plot.stop.toLocaleString()} of ${plot.rows.toLocaleString()}. `;
   const isEmpty = data.slice(1).every((values) => values.every((value) => value === null));
-  note.textContent = stretch + (isEmpty ? `There are no ${logarithmic.checked ? "positive" : "finite"} values to draw.` : plot.is_sampled ? "So many rows are drawn from a part of each stretch, a short peak may be missing; look closer to see all." : explanation);
+  note.textContent = stretch + (isEmpty ? `There are no ${logarithmic.checked ? "positive" : "finite"} values to draw.` : plot.is_sampled ? "So many rows are drawn from a part of each stretch until their level of detail is made: a short peak may be missing; look closer to see all." : explanation);
+  if (plot.is_sampled) later = setTimeout(load, wait_ms *= 2);
   box.dataset.drawn = `${plot.start}:${plot.stop}`;
 }
 

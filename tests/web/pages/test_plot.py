@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from haywain.errors import InvalidError
+from haywain.portal import Portal, Site
+from haywain.portal_types.data_array import DataArray
 from haywain.values import Column
 from haywain.web.pages import plot
 from haywain.web.pages.plot import Plot, plot_of, plottable, why_not
@@ -38,14 +40,17 @@ def test_lowest_and_highest_of_each_stretch(width: int, window: tuple[int, int])
     assert (found.start, found.stop, found.rows, edges[0]) == (start, stop, 1000, start)
     assert len(found.at) == min(width, stop - start) and sorted(set(edges)) == edges
     curve = found.curves[0]
-    for low, high, first, last in zip(curve.low, curve.high, edges, edges[1:], strict=False):
+    for low, high, mean, first, last in zip(
+        curve.low, curve.high, curve.mean, edges, edges[1:], strict=False
+    ):
         assert (low, high) == (values[first:last].min(), values[first:last].max())
+        assert mean == pytest.approx(values[first:last].mean(dtype="f8"))
 
 
 def test_column_of_a_table_and_of_records() -> None:
     table = np.arange(20, dtype=">i2").reshape(10, 2)
-    found = plot_of(Memory(table, Column("left", "V"), Column("right", "A")), [1, 0], 0, 10, 10)
-    assert [(curve.name, curve.unit) for curve in found.curves] == [("right", "A"), ("left", "V")]
+    found = plot_of(Memory(table, Column("left", "V"), Column("right", "A")), [1, 0, 1], 0, 10, 10)
+    assert [(c.name, c.unit) for c in found.curves] == [("right", "A"), ("left", "V"), ("right", "A")]
     assert found.curves[0].low == list(range(1, 20, 2))
     records = np.zeros(3, [("t", "M8[s]"), ("v", "<f4"), ("s", "S2")])
     assert plottable(Memory(records)) == ["v"]
@@ -56,15 +61,47 @@ def test_what_is_no_number_is_a_gap() -> None:
     values = np.array([1, np.nan, np.nan, np.nan, np.inf, -np.inf, 2, 3])
     curve = drawn(values, 0, 8, 4).curves[0]
     assert (curve.low, curve.high) == ([1, None, None, 2], [1, None, None, 3])
+    assert curve.mean == [1, None, None, 2.5]
 
 
 def test_long_stretches_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "EXACT_VALUES", 100)
+    monkeypatch.setattr(plot, "EXACT_ROWS", 100)
     values = np.arange(1000.0)
     found = drawn(values, 0, 1000, 10)
     assert found.is_sampled and found.curves[0].low == list(range(0, 1000, 100))
     assert found.curves[0].high == list(range(9, 1000, 100))
     assert not drawn(values, 0, 100, 10).is_sampled
+
+
+@pytest.fixture
+def long_array(site: Site) -> str:
+    """5,000 rows with a peak that a look at a part of them misses."""
+
+    def make(portal: Portal) -> str:
+        array = portal.new("Data Array", reference="long")
+        assert isinstance(array, DataArray)
+        array.create((5000, 2), "<f4")
+        array[:] = 1
+        array[:][4777, 1] = 42
+        return str(array.path)
+
+    return site.transact(make)[0]
+
+
+def test_a_plot_of_what_is_not_seen_yet_has_it_seen(
+    site: Site, long_array: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plot, "EXACT_ROWS", 1000)
+    with site.open() as portal:
+        array: Any = portal[long_array]  # Any: one kind of document
+        found = plot_of(array, [1], 0, 5000, 4)
+        assert found.is_sampled and found.curves[0].high == [1, 1, 1, 1]
+        portal.commit()
+        while site.workers.run_next() == 0:
+            pass
+        portal.abort()
+        found = plot_of(array, [1], 0, 5000, 4)
+        assert not found.is_sampled and found.curves[0].high == [1, 1, 1, 42]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
-"""`/{path}/plot`: the lowest and highest value of each stretch of rows, as many stretches as pixels.
+"""`/{path}/plot`: lowest, highest and mean value of each stretch of rows, about as many stretches as pixels.
 
-So a plot of any length shows every peak.  Above EXACT_VALUES values a part of each stretch is looked at, and
+So a plot of any length shows every peak: of a Data Array its level of detail says which they are.  Where that
+has not seen so many rows yet that looking at them would take long, a part of each stretch is looked at, and
 the answer says so.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from pyramid.config import Configurator
@@ -15,26 +18,40 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
+from haywain.store.detail import Detail, detail_of_rows
+from haywain.store.lanes import lanes_of
+from haywain.store.summary import Summary
 from haywain.values import MIB
 from haywain.web.documents import json_response
 from haywain.web.formats import Array
 from haywain.web.slices import ArrayDocument
 
-EXACT_VALUES = 16 * MIB
-"""As many values of a column are all looked at: some tenths of a second."""
+EXACT_ROWS = 16 * MIB
+"""So many rows that no level of detail has seen are all looked at: some tenths of a second."""
 
 MOST_WIDTH, MOST_COLUMNS = 4000, 8
 _DIGITS = 19
 
 
+@runtime_checkable
+class DetailedDocument(Protocol):
+    """A document that knows its level of detail."""
+
+    def level_of_detail(
+        self, start: int, stop: int, width: int, columns: Sequence[str], most_rows: int
+    ) -> Detail:
+        """Return what each of `width` stretches of rows holds."""
+
+
 @dataclass(frozen=True)
 class Curve:
-    """A column: the lowest and the highest value of each stretch, None where there is no number."""
+    """A column: lowest, highest and mean value of each stretch, None where there is no finite number."""
 
     name: str
     unit: str
     low: list[float | None]
     high: list[float | None]
+    mean: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,10 @@ def plot_of(document: ArrayDocument, columns: list[int], start: int, stop: int, 
     _check_columns(columns, len(names), why_not(document))
     stop = min(stop, rows)
     start = min(max(start, 0), stop)
-    edges = np.unique(np.linspace(start, stop, min(width, stop - start) + 1).astype(np.int64))
-    view = document[:]
-    curves = []
-    for number in columns:
-        low, high = _outline(_column(view, number, names[number]), edges)
-        curves.append(Curve(names[number], _unit(document, names[number]), _plain(low), _plain(high)))
-    is_sampled = stop - start > EXACT_VALUES
-    return Plot(start, stop, rows, edges[:-1].tolist(), curves, is_sampled)
+    chosen = [names[column] for column in columns]
+    detail = _detail(document, chosen, (start, stop), width)
+    curves = [_curve(document, name, detail.columns[name]) for name in chosen]
+    return Plot(start, stop, rows, detail.edges[:-1].tolist(), curves, detail.is_sampled)
 
 
 def _check_columns(columns: list[int], count: int, reason: str) -> None:
@@ -103,38 +116,23 @@ def _check_columns(columns: list[int], count: int, reason: str) -> None:
             raise InvalidError(f"columns: there is no {column}; they are numbered from 0 to {count - 1}")
 
 
-def _column(view: Array, number: int, name: str) -> Array:
-    if view.dtype.names is not None:
-        return cast(Array, view[name])
-    return view if view.ndim == 1 else view[:, number]
+def _detail(document: ArrayDocument, names: list[str], span: tuple[int, int], width: int) -> Detail:
+    """Return the level of detail of a document, by itself or, where it has none, out of its rows."""
+    if isinstance(document, DetailedDocument):
+        return document.level_of_detail(*span, width, names, EXACT_ROWS)
+    row = document.shape[1:]
+    lanes = lanes_of(document.dtype, row, [column.name for column in document.columns], names)
+    row_bytes = document.dtype.itemsize * math.prod(row)
+    return detail_of_rows(lambda low, high: document[low:high], row_bytes, lanes, span, width, EXACT_ROWS)
 
 
-def _unit(document: ArrayDocument, name: str) -> str:
-    return next((column.unit for column in document.columns if column.name == name), "")
-
-
-def _outline(column: Array, edges: Array) -> tuple[Array, Array]:
-    """Return the least and the greatest number of each stretch between two edges."""
-    count = max(len(edges) - 1, 0)
-    low, high = np.full(count, np.nan), np.full(count, np.nan)
-    most = max(1, EXACT_VALUES // max(count, 1))
-    group = max(1, MIB // max(1, int(edges[-1] - edges[0]) // max(count, 1))) if count else 1
-    for first in range(0, count, group):
-        last = min(first + group, count)
-        if edges[last] - edges[first] <= most * (last - first):
-            piece = column[edges[first] : edges[last]].astype(np.float64)
-            starts = edges[first:last] - edges[first]
-            low[first:last] = np.fmin.reduceat(piece, starts)
-            high[first:last] = np.fmax.reduceat(piece, starts)
-            continue
-        for number in range(first, last):
-            piece = column[edges[number] : min(edges[number + 1], edges[number] + most)].astype(np.float64)
-            low[number], high[number] = np.fmin.reduce(piece), np.fmax.reduce(piece)
-    return low, high
+def _curve(document: ArrayDocument, name: str, found: Summary) -> Curve:
+    unit = next((column.unit for column in document.columns if column.name == name), "")
+    return Curve(name, unit, _plain(found.min), _plain(found.max), _plain(found.mean))
 
 
 def _plain(values: Array) -> list[float | None]:
-    return [value if np.isfinite(value) else None for value in values.tolist()]
+    return [value if math.isfinite(value) else None for value in values.astype(np.float64).tolist()]
 
 
 def show(context: Document, request: Request) -> Response:
