@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def read_all(portal: Portal) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_each_flipped_bit_of_a_payload_is_found(own: Settings, count: int) -> None:
+def test_each_flipped_bit_of_a_payload_is_found(
+    own: Settings, report: Callable[..., None], count: int
+) -> None:
     """Each in a Record or a blob, current or historic; what is in the same document is named."""
     chosen, spans = random.Random(count), payload_spans(own.data)
     kinds = [
@@ -42,14 +45,16 @@ def test_each_flipped_bit_of_a_payload_is_found(own: Settings, count: int) -> No
         span = chosen.choice(kinds[number % 2])
         bit = chosen.randrange(span.start * 8, span.stop * 8)
         with flipped(span.path, bit):
-            report = verify(own)
-            assert [p.kind for p in report.problems] == ["checksum"], (span, bit, report.problems)
-            assert report.problems[0].oid
+            problems = verify(own).problems
+            assert [p.kind for p in problems] == ["checksum"] and problems[0].oid, (span, bit, problems)
     assert verify(own).ok
+    report(flips=count, found=count)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_no_flipped_bit_of_a_payload_is_served_as_good(own: Settings, count: int) -> None:
+def test_no_flipped_bit_of_a_payload_is_served_as_good(
+    own: Settings, report: Callable[..., None], count: int
+) -> None:
     site, _ = open_site(own)
     try:
         with site.open() as portal:
@@ -57,6 +62,7 @@ def test_no_flipped_bit_of_a_payload_is_served_as_good(own: Settings, count: int
         chosen, spans = random.Random(count), payload_spans(own.data)
         refused = sum(_is_refused(site, good, chosen, spans) for _ in range(count))
         assert refused > count // 4  # others are historic, or of the array
+        report(flips=count, refused=refused)
     finally:
         site.close()
 
@@ -74,7 +80,9 @@ def _is_refused(site: Site, good: list[bytes], chosen: random.Random, spans: lis
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_no_flipped_bit_of_the_log_crashes_a_verification(own: Settings, count: int) -> None:
+def test_no_flipped_bit_of_the_log_crashes_a_verification(
+    own: Settings, report: Callable[..., None], count: int
+) -> None:
     """FileStorage has no checksums: not each bit of a pickle can be found, but it is no crash either."""
     chosen, data_fs = random.Random(count), own.data / "Data.fs"
     size, found = data_fs.stat().st_size, 0
@@ -82,3 +90,4 @@ def test_no_flipped_bit_of_the_log_crashes_a_verification(own: Settings, count: 
         with flipped(data_fs, chosen.randrange(size * 8)):
             found += not verify(own).ok
     assert found > count // 2
+    report(flips=count, found=found)

@@ -235,6 +235,21 @@ def test_a_pack_of_a_damaged_database_leaves_all_as_it_is(
     assert not (tmp_path / "Data.fs.pack").exists()
 
 
+def test_a_state_that_cannot_be_loaded_ends_the_pack(
+    begin: Begin, database: Database, tmp_path: Path
+) -> None:
+    connection, manager = begin()
+    connection.root()["name"] = "Löffel"
+    manager.commit()
+    content = (tmp_path / "Data.fs").read_bytes()
+    damaged = content.replace("Löffel".encode(), b"L\xff\xffffel")
+    (tmp_path / "Data.fs").write_bytes(damaged)
+    assert usage(database.storage).live_bytes
+    with pytest.raises(CorruptDataError, match="haywain verify"):
+        database.pack()
+    assert (tmp_path / "Data.fs").read_bytes() == damaged
+
+
 @pytest.mark.parametrize("when", [1, 2, 3])
 def test_a_full_disk_ends_the_pack_and_not_the_storage(
     begin: Begin, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int

@@ -122,7 +122,10 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
 
         def checked_references(data: bytes) -> Any:  # Any: a list of oids
             check_open(storage)
-            return references(data)
+            try:
+                return references(data)
+            except Exception as error:  # a damaged pickle raises what it likes
+                raise _damaged(error) from error
 
         packer = DurablePacker(storage, checked_references, stop, gc)
         try:
@@ -142,9 +145,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
             try:
                 super().pack(t, references, gc)
             except (KeyError, CorruptedError, PackError, UnpicklingError) as error:
-                raise CorruptDataError(
-                    f"The database is damaged and cannot be packed ({error!r}): `haywain verify` says more"
-                ) from error
+                raise _damaged(error) from error
             orphans = len(sweep(self)) + sweep_unstored(self)
         if orphans:
             _log.warning("removed %d files of blobs that belonged to nothing", orphans)
@@ -169,6 +170,12 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         """Return an iterator over the transactions that are finished now."""
         with self._lock:  # under which a pack puts another file there
             return _FinishedIterator(self._file_name, self._pos, start, stop)
+
+
+def _damaged(error: Exception) -> CorruptDataError:
+    return CorruptDataError(
+        f"The database is damaged and cannot be packed ({error!r}): `haywain verify` says more"
+    )
 
 
 class _FinishedIterator(FileIterator):  # type: ignore[misc]  # ZODB has no types

@@ -14,6 +14,7 @@ from haywain.store.chunk import Record
 Load = Callable[[bytes], bytes]
 """Returns the current state of an object by its oid; raises KeyError."""
 
+_OID_BYTES = 8
 _TREES = ("BTree", "TreeSet")
 
 ClassOf = Callable[[bytes], type | None]
@@ -63,7 +64,8 @@ class Graph:
             found: list[bytes] = referencesf(data)
         except Exception:  # it is damaged; whoever reads all states says so
             return []
-        return [oid for oid in found if oid not in self._owners]
+        self.missing += [(oid, other) for other in found if len(other) != _OID_BYTES]
+        return [other for other in found if len(other) == _OID_BYTES and other not in self._owners]
 
 
 # Any: BTrees has no types

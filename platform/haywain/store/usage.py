@@ -65,5 +65,13 @@ def _live(storage: Any, blobs: dict[bytes, int]) -> tuple[int, int]:  # Any: as 
         live += RECORD.size + len(data)
         if is_blob_record(data):
             live_blobs += blobs.get(oid + tid, 0)
-        pending += [oid for oid in referencesf(data) if oid not in seen]
+        pending += [other for other in _references(data) if other not in seen]
     return live, live_blobs
+
+
+def _references(data: bytes) -> list[bytes]:
+    """Return the oids that a state refers to; none if it is damaged: `verify` names it."""
+    try:
+        return [oid for oid in referencesf(data) if len(oid) == len(z64)]
+    except Exception:  # a damaged pickle raises what it likes
+        return []
