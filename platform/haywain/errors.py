@@ -91,6 +91,20 @@ class OffsetError(HaywainError):
         self.expected, self.actual = expected, actual
 
 
+class ExpiredError(HaywainError):
+    """The bytes were let go by the stream's retention; `start` is the first offset there still is."""
+
+    status, exit_code, title = 410, 1, "Gone"
+
+    def __init__(self, offset: int, start: int) -> None:
+        """Name the offset that was asked for and where the bytes begin now."""
+        super().__init__(
+            f"The bytes from offset {offset} on have expired. The stream begins at {start}, offsets stay:"
+            f" ask for Range: bytes={start}- or ?start={start}"
+        )
+        self.start = start
+
+
 class PreconditionError(HaywainError):
     """A header demands what does not hold."""
 
