@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
@@ -92,6 +93,8 @@ def _fill(portal: Portal, password: str) -> None:
         root.tools["ledger"] = Ledger()
     if "outbox" not in root.tools:
         root.tools["outbox"] = Outbox()
+    if "care" not in root.tools:
+        root.tools["care"] = Care()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
     policies = root["portal_ingestion_policies"]

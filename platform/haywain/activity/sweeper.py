@@ -1,4 +1,4 @@
-"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, archives that are over.
+"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, old archives, what is due.
 
 Each part reads first, and writes only where there is something: a portal at rest writes nothing.
 """
@@ -27,6 +27,7 @@ def sweep(workers: "Workers") -> None:
     site.transact(lambda portal: take_back(portal, workers.process, running, is_sole))
     while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
         pass
+    workers.caretaker.look()
 
 
 def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: bool) -> None:

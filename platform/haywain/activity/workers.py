@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from haywain import clock
 from haywain.activity.activation import Activation
 from haywain.activity.bell import Bell
+from haywain.activity.care import Caretaker
 from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
 from haywain.activity.job import Job
 from haywain.activity.method import method_of
@@ -41,6 +42,7 @@ class Workers:
         self.site = site
         self.process = process_name()
         self.bell = Bell()
+        self.caretaker = Caretaker(site)
         self._guards: dict[str, Guard] = {}
         self._alone: set[str] = set()
         self._threads: list[threading.Thread] = []
