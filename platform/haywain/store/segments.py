@@ -79,7 +79,10 @@ def saved_before(stream: "Stream", start: int) -> int:
 
 
 def _first_unsettled(stream: "Stream") -> "Generation":
-    low, high = stream.start, stream.last.start
+    first = stream.holding(stream.start)
+    if not first.is_settled:  # as in most streams
+        return first
+    low, high = first.stop, stream.last.start
     while low < high:
         generation = stream.holding((low + high) // 2)
         if generation.is_settled:

@@ -171,6 +171,11 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
             return last.modified
         return self.holding(last.start - 1).modified  # earlier versions did not hand it on
 
+    @property
+    def tail_began(self) -> float:
+        """The minute in which the first byte of the last generation came, in seconds since 1970 UTC."""
+        return 60.0 * self.last.minutes.minKey() if self.last.minutes else 0.0
+
     # -- writing
     def append(self, data: bytes | memoryview) -> Offset:
         """Add bytes at the end; return the offset of the first of them."""
@@ -230,14 +235,17 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         Offsets stay as they are.  The last generation stays, so `close_tail` comes first where it is to go.
         """
         self._guard()
-        if before > self.start:
-            start = self.generations.maxKey(before)
+        start = self.expiring(before)
+        if start > self.start:
             gone = list(self.generations.keys(max=start, excludemax=True))
-            if gone:
-                self.gone_saved, self.start = segments.saved_before(self, start), start
+            self.gone_saved, self.start = segments.saved_before(self, start), start
             for key in gone:
                 del self.generations[key]
-        return Offset(self.start)
+        return Offset(start)
+
+    def expiring(self, before: int) -> Offset:
+        """Return where bytes would begin after `expire(before)`."""
+        return Offset(self.generations.maxKey(before) if before > self.start else self.start)
 
     def hold(self) -> None:
         """Conflict with whoever appends to, closes or replaces these bytes before this transaction commits.

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from email.utils import formatdate
+from typing import cast
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -16,6 +17,7 @@ from haywain.ingestion.precondition import Precondition
 from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.portal import Portal
 from haywain.values import Receipt
+from haywain.web.expired import check_ranges, part_of
 from haywain.web.ranges import parse_range
 from haywain.web.streamed import Streamed, slot_for
 
@@ -39,7 +41,7 @@ def get(context: Document, request: Request) -> Response:
 
 def _answer(portal: Portal, path: str, request: Request) -> Response:
     """Return the answer, whose body owns the portal."""
-    stream: ByteStream = portal[path]
+    stream = part_of(cast(ByteStream, portal[path]), request)
     response = _head(portal[path], stream, request)
     if response.status_int == 304:
         portal.close()
@@ -53,6 +55,7 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stream.size}"
         pieces = stream.chunks(start, stop)
     else:
+        check_ranges(stream, ranges)
         pieces = _multipart(response, stream, ranges)
     length = response.content_length
     if request.method == "HEAD":
