@@ -22,7 +22,9 @@ from haywain.store.stream import Stream
 
 who = st.integers(0, 1)
 part = st.floats(0, 1)
+rarely = st.integers(0, 3)  # what undoes most of what was done so far is done at 0
 alike = st.builds(lambda byte, count: bytes([byte]) * count, st.integers(0, 255), st.integers(30, 150))
+kind = st.sampled_from(["append", "append", "replace", "truncate", "expire", "seal", "compress"])
 data_of = st.binary(min_size=0, max_size=20) | st.binary(min_size=60, max_size=150) | alike
 
 
@@ -133,8 +135,10 @@ class StreamMachine(RuleBasedStateMachine):
         if pieces:
             session.write("append", view=done.view + b"".join(pieces), blobs=done.blobs + len(pieces))
 
-    @rule(who=who)
-    def replace(self, who: int) -> None:
+    @rule(who=who, rarely=rarely)
+    def replace(self, who: int, rarely: int) -> None:
+        if rarely:
+            return
         session = self.sessions[who]
         session.stream.replace()
         session.write("cut", view=b"", start=0, new_from=0)
@@ -206,7 +210,6 @@ class StreamMachine(RuleBasedStateMachine):
             savepoint.rollback()
             session.savepoints = session.savepoints[: len(session.savepoints) - back + 1]
 
-    @precondition(lambda self: any(session.pending.kinds for session in self.sessions))
     @rule(who=who)
     def commit(self, who: int) -> None:
         session = self.sessions[who]
@@ -223,6 +226,39 @@ class StreamMachine(RuleBasedStateMachine):
             if done.kinds:
                 self._note(done)
         self._begin(session)
+
+    @rule(rounds=st.lists(st.tuples(who, kind, kind, part, part), min_size=1, max_size=5))
+    def at_once(self, rounds: list[tuple[int, str, str, float, float]]) -> None:
+        """Again and again both do one thing more, and commit one after the other."""
+        for first, *kinds_and_wheres in rounds:
+            for who in range(2):
+                self._do(who, str(kinds_and_wheres[who]), float(kinds_and_wheres[2 + who]))
+            self.commit(first)
+            self.commit(1 - first)
+
+    def _do(self, who: int, kind: str, where: float) -> None:
+        calls = {
+            "append": lambda: self.append(who, b"at once" * 5),
+            "replace": lambda: self.replace(who, 0),
+            "truncate": lambda: self.truncate(who, where),
+            "expire": lambda: self.expire(who, where),
+            "seal": lambda: self.seal(who, round(3 * where)),
+            "compress": lambda: self.compress(who),
+        }
+        calls[kind]()
+
+    @rule(who=who, data=data_of, where=part)
+    def cut_and_go_on(self, who: int, data: bytes, where: float) -> None:
+        self.truncate(who, where)
+        self.append(who, data)
+
+    @rule(who=who, count=st.integers(1, 5))
+    def settle(self, who: int, count: int) -> None:
+        """Seal, then compress."""
+        for _ in range(count):
+            self.seal(who, 0)
+        for _ in range(count):
+            self.compress(who)
 
     def _note(self, done: Pending) -> None:
         self.before = (self.committed, self.start)
@@ -247,21 +283,27 @@ class StreamMachine(RuleBasedStateMachine):
             )
         )
 
-    @rule(who=who)
-    def abort(self, who: int) -> None:
+    @rule(who=who, rarely=rarely)
+    def abort(self, who: int, rarely: int) -> None:
+        if rarely:
+            return
         self.sessions[who].manager.abort()
         self._begin(self.sessions[who])
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(rarely=rarely)
+    def reopen(self, rarely: int) -> None:
+        if rarely:
+            return
         self._close()
         self._open()
         self._begin()
 
     @precondition(lambda self: self.before is not None)
-    @rule()
-    def undo(self) -> None:
+    @rule(rarely=rarely)
+    def undo(self, rarely: int) -> None:
         """Undo the last transaction, which may be an undo itself."""
+        if rarely:
+            return
         self._let_go()
         manager = TransactionManager(explicit=True)
         self.database.undo(self.database.undoLog(0, 1)[0]["id"], manager.begin())
@@ -271,9 +313,11 @@ class StreamMachine(RuleBasedStateMachine):
         self.blobs = self._blobs_there()  # what is undone stays until a pack, what is done again is copied
         self._begin()
 
-    @rule()
-    def pack(self) -> None:
+    @rule(rarely=rarely)
+    def pack(self, rarely: int) -> None:
         """Remove what is no longer of use, and no more."""
+        if rarely:
+            return
         self._let_go()
         self.database.pack(time.time() + 5)
         self.before = None

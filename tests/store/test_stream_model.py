@@ -8,7 +8,7 @@ from tests.store.stream_machine import StreamMachine
 
 @pytest.mark.usefixtures("small", "unsynced")
 def test_a_stream_is_a_bytearray_with_transactions() -> None:
-    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=20, stateful_step_count=30))
+    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=25, stateful_step_count=30))
 
 
 @pytest.mark.campaign
