@@ -22,6 +22,10 @@ class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
     """A document with an array to slice: `is_created`, `shape`, `dtype`, `columns` and NumPy's indexing."""
 
 
+class IBuckets(Interface):  # type: ignore[misc]  # zope.interface has no types
+    """A document with small files by key: `bucket`, `buckets`, `insert`, `insert_file`, `delete`."""
+
+
 class ByteStream(Protocol):
     """The methods of IByteStream, for the type checker."""
 

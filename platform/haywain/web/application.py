@@ -25,6 +25,7 @@ _VIEWS = (
     "documents",
     "search",
     "data",
+    "buckets",
     "slices",
     "activities",
     "tus",
