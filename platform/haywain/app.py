@@ -10,6 +10,7 @@ from typing import Self
 
 from transaction.interfaces import TransientError
 
+from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
@@ -108,6 +109,8 @@ def _fill(portal: Portal, password: str) -> bool:
         root.tools["ledger"] = Ledger()
     if "outbox" not in root.tools:
         root.tools["outbox"] = Outbox()
+    if "care" not in root.tools:
+        root.tools["care"] = Care()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
     policies = root["portal_ingestion_policies"]

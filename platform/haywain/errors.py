@@ -107,6 +107,18 @@ class GoneError(HaywainError):
     status, exit_code, title = 410, 1, "Gone"
 
 
+class ExpiredError(GoneError):
+    """The bytes were let go by the stream's retention; `start` is the first offset there still is."""
+
+    def __init__(self, offset: int, start: int) -> None:
+        """Name the offset that was asked for and where the bytes begin now."""
+        super().__init__(
+            f"The bytes from offset {offset} on have expired. The stream begins at {start}, offsets stay:"
+            f" ask for Range: bytes={start}- or ?start={start}"
+        )
+        self.start = start
+
+
 class PreconditionError(HaywainError):
     """A header demands what does not hold."""
 

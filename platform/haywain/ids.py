@@ -10,7 +10,7 @@ ID_LENGTH = 255
 """Most characters of an id."""
 
 RESERVED_IDS = frozenset(
-    {"data", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"}
+    {"data", "buckets", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"}
 )
 """Names of pages: a document of such an id would hide them."""
 

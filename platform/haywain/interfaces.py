@@ -25,6 +25,10 @@ class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
     """
 
 
+class IBuckets(Interface):  # type: ignore[misc]  # zope.interface has no types
+    """A document with small files by key: `bucket`, `buckets`, `insert`, `insert_file`, `delete`."""
+
+
 class ByteStream(Protocol):
     """The methods of IByteStream, for the type checker."""
 

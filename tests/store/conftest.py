@@ -55,10 +55,10 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Generation of 64 bytes, Records and blocks of 16."""
+    """A Generation of 64 bytes, Records of 16, blocks of 32."""
     monkeypatch.setattr(stream, "GENERATION_SIZE", 64)
     monkeypatch.setattr(stream, "RECORD_SIZE", 16)
-    monkeypatch.setattr(chunk, "BLOCK_SIZE", 16)
+    monkeypatch.setattr(chunk, "BLOCK_SIZE", 32)
 
 
 @pytest.fixture

@@ -221,3 +221,14 @@ def test_listing_of_a_module_is_a_search_in_it(editor: TestApp, stream: str) -> 
 def test_json_is_json(editor: TestApp, stream: str) -> None:
     response = editor.get(stream, headers={"Accept": "application/json"})
     assert response.content_type == "application/json" and json.loads(response.body)["path"] == stream[1:]
+
+
+def test_neighbours_are_set_by_their_paths(editor: TestApp, stream: str) -> None:
+    made = editor.post_json(MODULE, {"reference": "b", "predecessor": stream}, status=201).json
+    assert made["predecessor"] == stream[1:] and made["categories"] == [["predecessor", stream[1:]]]
+    found = editor.get(stream, headers={"Accept": "application/json"}).json
+    assert found["successor"] == made["path"] and found["categories"] == [["successor", made["path"]]]
+    refused = editor.patch_json(stream, {"predecessor": made["path"]}, status=400)
+    assert "comes behind" in refused.json["detail"]
+    assert editor.patch_json(stream, {"successor": ""}).json["categories"] == []
+    assert editor.get(f"/{made['path']}", headers={"Accept": "application/json"}).json["predecessor"] == ""

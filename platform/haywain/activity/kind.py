@@ -30,6 +30,21 @@ if TYPE_CHECKING:
     from haywain.document import Document
     from haywain.portal import Portal
 
+
+@dataclass
+class Due:
+    """What is due of a kind."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)  # Any: JSON
+    """Paths of documents, with the parameters of the work on each."""
+    settled: list[str] = field(default_factory=list)
+    """Paths that wanted it, and do so no longer."""
+    looked_s: float = 0.0
+    """Up to which moment was looked, in seconds since 1970 UTC."""
+    is_all: bool = True
+    """Whether nothing is left to look at by now."""
+
+
 F = TypeVar("F", bound=Callable[..., Any])  # Any: a method of whatever signature
 
 
@@ -56,6 +71,16 @@ class Kind:
     """How long it may run, all steps together, in seconds; None for the setting `activity_seconds`."""
     memory_limit_bytes: ClassVar[int | None] = None
     """How much the process may grow by it; None for the setting `activity_bytes`."""
+
+    every_s: ClassVar[float] = 0.0
+    """How often the portal asks it what is due, in seconds; 0 for never."""
+
+    def due(self, portal: "Portal", since_s: float, now_s: float) -> Due:
+        """Return the documents that need this work by now; up to `since_s` it has looked before.
+
+        It changes nothing.  Only for kinds that have `every_s`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method due")
 
     def suits(self, document: "Document") -> str:
         """Say why this cannot be done on a document as it is, at a glance; "" where nothing is known.

@@ -1,4 +1,4 @@
-"""Sweeper: finds what nobody told of: claims of Workers that died, open gates, circles, old archives.
+"""Sweeper: finds what nobody told of: claims of dead Workers, open gates, circles, old archives, what is due.
 
 Each part reads first, and writes only where there is something: a portal at rest writes nothing.
 """
@@ -37,6 +37,7 @@ def sweep(workers: "Workers") -> None:
             pass
         took_s = time.monotonic() - began
         workers.circles_next = began + took_s / CIRCLES_SHARE if took_s > CIRCLES_S else 0.0
+    workers.caretaker.look()
 
 
 def take_back(

@@ -16,6 +16,7 @@ from ZODB.POSException import ConflictError
 from haywain import clock
 from haywain.activity.activation import Activation
 from haywain.activity.bell import Bell
+from haywain.activity.care import Caretaker
 from haywain.activity.deadlock import fail_deadlocked
 from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
 from haywain.activity.job import Job
@@ -46,6 +47,7 @@ class Workers:
         self.site = site
         self.process = process_name()
         self.bell = Bell()
+        self.caretaker = Caretaker(site)
         self._guards: dict[str, Guard] = {}
         self._alone: set[str] = set()
         self._threads: list[threading.Thread] = []

@@ -9,7 +9,7 @@ EventTime, https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class PackedReader:
         found, taken = [self.layout.empty()], 0
         records: list[Any] = []  # Any: what msgpack holds
         places: list[int] = []
-        for record, stop in _records(data, offset):
+        for record, stop in unpacked(data, offset):
             records.append(record)
             places.append(offset + taken)
             taken = stop
@@ -140,7 +140,7 @@ def open_packed(file: ReadableFile, dtype: str = "") -> PackedReader:
 
     `dtype` replaces the float64 of each number.
     """
-    record, stop = next(_records(read_at(file, 0, RECORD_MAX), 0), (None, 0))
+    record, stop = next(unpacked(read_at(file, 0, RECORD_MAX), 0), (None, 0))
     if not stop:
         raise InvalidError("There is no whole record at byte 0 to tell the columns by")
     kind, keys = shape_of(record)
@@ -195,9 +195,20 @@ def _nanoseconds(time: Any) -> int:  # Any: as above
     raise NoTimeError(f"{time!r:.40} is no time in seconds")
 
 
-def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as above
-    """Yield each whole record with the position after it; raises InvalidError for what is no msgpack."""
-    unpacker = msgpack.Unpacker(strict_map_key=False, ext_hook=_extension, max_buffer_size=0)
+def unpacked(data: bytes, at: int, event_time: Callable[[int], Any] = EventTime) -> Iterator[tuple[Any, int]]:
+    """Yield each whole record of bytes that lie at an offset, with its end in them.
+
+    `event_time` makes fluentd's time of nanoseconds since 1970 UTC.  Raises InvalidError for what is no
+    msgpack, which names its offset.
+    """
+
+    def extension(code: int, data: bytes) -> Any:  # Any: as above
+        if code == 0 and len(data) == 8:
+            seconds, nanoseconds = struct.unpack(">II", data)
+            return event_time(seconds * 10**9 + nanoseconds)
+        return msgpack.ExtType(code, data)
+
+    unpacker = msgpack.Unpacker(strict_map_key=False, ext_hook=extension, max_buffer_size=0)
     stop = 0
     for position in range(0, len(data), PART_BYTES):
         unpacker.feed(data[position : position + PART_BYTES])
@@ -207,13 +218,6 @@ def _records(data: bytes, at: int) -> Iterator[tuple[Any, int]]:  # Any: as abov
                 yield record, stop
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
             raise InvalidError(f"At byte {at + stop} begins no record of msgpack") from error
-
-
-def _extension(code: int, data: bytes) -> Any:  # Any: as above
-    if code == 0 and len(data) == 8:
-        seconds, nanoseconds = struct.unpack(">II", data)
-        return EventTime(seconds * 10**9 + nanoseconds)
-    return msgpack.ExtType(code, data)
 
 
 def _told(kind: str, keys: tuple[Any, ...]) -> str:  # Any: as above

@@ -154,34 +154,21 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
         path = Path(blob._p_blob_uncommitted)
         return cls(blob, path.stat().st_size, checksums(path))
 
+    @property
+    def stored(self) -> int:
+        """The bytes that it takes."""
+        return self.length
+
     def view(self, start: int, stop: int) -> memoryview:
         """Return the bytes [start, stop) of the blob, mapped and not copied."""
-        with self.open() as file:
-            if start >= stop:
-                return memoryview(b"")
-            first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-            mapped = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
-        return memoryview(mapped)[start - first :]
+        return mapped(self.blob, self.length, start, stop)
 
     def open(self, start: int = 0, stop: int | None = None) -> IO[bytes]:
-        """Open the blob's file through the storage, which survives that a ZEO client's cache is emptied.
+        """Open the blob's file; the caller reads [start, stop) of it, which for a blob does not matter.
 
-        The caller reads [start, stop) of it; for a blob that does not matter.
-
-        Raises CorruptDataError if it is not there or too short: reading mapped bytes behind its end would
-        be SIGBUS.
+        Raises CorruptDataError as `opened` does.
         """
-        try:
-            try:
-                file: IO[bytes] = self.blob.open("c")
-            except BlobError:  # it is not committed yet
-                file = self.blob.open("r")
-        except (POSKeyError, FileNotFoundError) as error:
-            raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} has no file") from error
-        if os.fstat(file.fileno()).st_size < self.length:
-            file.close()
-            raise CorruptDataError(f"Blob {self.blob._p_oid.hex()} is shorter than {self.length} bytes")
-        return file
+        return opened(self.blob, self.length)
 
     def blocks(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield [start, stop) block by block, each checked; raises CorruptDataError."""
@@ -200,6 +187,35 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
         """Return the checksum of a block by its number."""
         found: int = struct.unpack_from("<Q", self.sums, block * 8)[0]
         return found
+
+
+def mapped(blob: Blob, length: int, start: int, stop: int) -> memoryview:
+    """Return the bytes [start, stop) of a blob of `length` bytes or more, mapped; raises CorruptDataError."""
+    with opened(blob, length) as file:
+        if start >= stop:
+            return memoryview(b"")
+        first = start // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        found = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
+    return memoryview(found)[start - first :]
+
+
+def opened(blob: Blob, length: int) -> IO[bytes]:
+    """Open a blob's file through the storage, which survives that a ZEO client's cache is emptied.
+
+    Raises CorruptDataError if it is not there or shorter than `length`: reading mapped bytes behind its end
+    would be SIGBUS.
+    """
+    try:
+        try:
+            file: IO[bytes] = blob.open("c")
+        except BlobError:  # it is not committed yet
+            file = blob.open("r")
+    except (POSKeyError, FileNotFoundError) as error:
+        raise CorruptDataError(f"Blob {blob._p_oid.hex()} has no file") from error
+    if os.fstat(file.fileno()).st_size < length:
+        file.close()
+        raise CorruptDataError(f"Blob {blob._p_oid.hex()} is shorter than {length} bytes")
+    return file
 
 
 def _link_or_copy(path: Path, link: Path) -> None:

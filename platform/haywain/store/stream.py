@@ -1,14 +1,19 @@
 """Stream: endless bytes that are appended to, sealed and read at the same time.
 
-    Stream ── generations: LOBTree start -> Generation          changes its own record only on replace
-              Generation ── records: LOBTree offset -> Record   until sealed
-                         └─ chunk: BlobChunk                    once sealed (a Segment)
+    Stream ── generations: LOBTree start -> Generation          changes its own record only where bytes go:
+              Generation ── records: LOBTree offset -> Record     replace, truncate, expire
+                         └─ chunk: BlobChunk                    once sealed (a Segment); when it is cold
+                                   CompressedChunk                perhaps compressed
                          └─ minutes: LLBTree minute -> offset   sparse index by time
 
 A Generation holds at most 64 MiB.  Only the last one is appended to; an append that finds it full closes
 it and starts the next.  A seal packs a *closed* generation into one blob and touches nothing that an append
 writes: 0 conflicts in 957 appends and 62 seals.  With one flat tree of chunks, a seal that commits first
 made every append in flight fail.
+
+Whatever forgets bytes writes the Stream's record, and whatever adds bytes or packs them reads it as current:
+so of two such the second conflicts.  A replace and a truncate begin another tree; an expiry takes the first
+generations out of the tree there is, so that `edition` stays.
 """
 
 import io
@@ -24,14 +29,20 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.errors import CorruptDataError, InvalidError
+from haywain.store import segments
 from haywain.store.chunk import RECORD_SIZE, Record, checked
+from haywain.store.compressed import CompressedChunk
 from haywain.store.database import read_current
 from haywain.store.reader import StreamReader
-from haywain.store.record_chunk import Chunk, link_chunk, write_chunk
+from haywain.store.record_chunk import Chunk, link_chunk
+from haywain.store.snapshot import Snapshot
 from haywain.values import MIB, Offset
 
 GENERATION_SIZE = 64 * MIB
 """Most bytes of a Generation, and so of a Segment."""
+
+GENERATION_RECORDS = 16_384
+"""Most Records of a Generation, more or less: to read or seal so many takes a second."""
 
 
 @dataclass
@@ -60,13 +71,18 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
 
     size = 0
     closed = False
-    chunk: Chunk | None = None
+    chunk: Chunk | CompressedChunk | None = None
     modified = 0.0
+    count = 0  # Records
+    is_last_sealed = False  # it is sealed, and so are all before it; see segments.py
+    is_settled = False  # its segment is compressed or not worth it, and so are all before it
+    saved = 0  # bytes that compression has spared, up to and with this one
     _v_last: "_Last | None" = None
 
-    def __init__(self, start: int) -> None:
-        """Begin empty at an offset."""
+    def __init__(self, start: int, modified: float = 0.0) -> None:
+        """Begin empty at an offset; the bytes before it came last at `modified`."""
         self.start = start
+        self.modified = modified
         self.records = LOBTree()
         self.minutes = LLBTree()
 
@@ -78,6 +94,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
     def add(self, data: bytes | memoryview, now_s: float) -> None:
         """Append at most what is left of 64 MiB, as Records; small ones of one transaction share one."""
         self._note_time(now_s)
+        self.count = self.count or len(self.records)  # of earlier versions it is not known
         for position in range(0, len(data), RECORD_SIZE):
             piece = bytes(data[position : position + RECORD_SIZE])
             last = self._v_last
@@ -87,12 +104,30 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
             else:
                 self._v_last = last = _Last(Record(piece), len(piece), _transaction_of(self))
                 self.records[self.stop] = last.record
+                self.count += 1
             self.size += len(piece)
 
     def fill(self, chunk: Chunk, now_s: float) -> None:
         """Become a sealed generation of this chunk's bytes."""
         self._note_time(now_s)
         self.size, self.chunk, self.closed = chunk.length, chunk, True
+
+    def cut(self, size: int, now_s: float) -> "Generation":
+        """Return a generation of the first `size` bytes; a Segment stays, and shows fewer of them."""
+        found = Generation(self.start, now_s)
+        found.size, stop = size, self.start + size
+        found.minutes = LLBTree([(minute, at) for minute, at in self.minutes.items() if at < stop])
+        if self.chunk is not None:
+            found.chunk, found.closed = self.chunk, True
+            found.is_last_sealed, found.is_settled = self.is_last_sealed, self.is_settled
+            found.saved = self.saved - (self.size - size if isinstance(self.chunk, CompressedChunk) else 0)
+            return found
+        found.records = LOBTree(self.records.items(max=stop, excludemax=True))
+        found.count = len(found.records)
+        offset, data = self._record_at(stop - 1)
+        if offset + len(data) > stop:
+            found.records[offset] = Record(bytes(data[: stop - offset]))
+        return found
 
     def pieces(self, low: int, high: int) -> Iterator[memoryview]:
         """Yield the bytes [low, high) of the stream that lie here, each piece checked."""
@@ -128,38 +163,18 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
         self.modified = now_s
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The bytes of a stream at one moment; a replace, an append or a seal does not disturb who reads it."""
-
-    generations: LOBTree
-    size: int
-
-    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
-        """Yield the bytes [start, stop); raises InvalidError for a negative offset."""
-        if start < 0 or (stop is not None and stop < 0):
-            raise InvalidError("An offset is 0 or more")
-        return self._chunks(start, self.size if stop is None else min(stop, self.size))
-
-    def _chunks(self, start: int, stop: int) -> Iterator[memoryview]:
-        # Step by key: an iterator of a BTree breaks where the tree changes under it.
-        while start < stop:
-            generation = self.generations[self.generations.maxKey(start)]
-            end = min(stop, generation.stop)
-            if end <= start:
-                raise CorruptDataError(f"The stream lacks bytes from offset {start} on")
-            yield from generation.pieces(start, end)
-            start = end
-
-
 class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
-    """Append, replace, read and seal bytes; offsets are in bytes and half-open."""
+    """Append, replace, truncate, expire, seal and read bytes; offsets are in bytes and half-open."""
+
+    start = 0
+    gone_saved = 0  # bytes that compression had spared of what has expired
 
     def __init__(self) -> None:
         """Begin empty."""
         self._start_over()
 
     def _start_over(self) -> None:
+        self.start = self.gone_saved = 0
         self.generations = LOBTree()
         self.generations[0] = Generation(0)
 
@@ -170,17 +185,29 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     @property
     def size(self) -> int:
-        """The number of bytes."""
+        """The offset after the last byte: the number of bytes, those that have expired included."""
         return self.last.stop
 
     @property
-    def modified(self) -> float:
-        """When the last bytes came, in seconds since 1970 UTC; 0 if none did."""
-        last = self.last
-        if last.size or last.start == 0:
-            return last.modified
-        return float(self.generations[self.generations.maxKey(last.start - 1)].modified)
+    def stored(self) -> int:
+        """The bytes that those from `start` on take, without records of theirs and without history."""
+        size = self.size
+        return size - self.start - segments.saved_before(self, size) + self.gone_saved
 
+    @property
+    def modified(self) -> float:
+        """When the last bytes came or went, in seconds since 1970 UTC; 0 if none did."""
+        last = self.last
+        if last.modified or last.start == self.start:
+            return last.modified
+        return self.holding(last.start - 1).modified  # earlier versions did not hand it on
+
+    @property
+    def tail_began(self) -> float:
+        """The minute in which the first byte of the last generation came, in seconds since 1970 UTC."""
+        return 60.0 * self.last.minutes.minKey() if self.last.minutes else 0.0
+
+    # -- writing
     def append(self, data: bytes | memoryview) -> Offset:
         """Add bytes at the end; return the offset of the first of them."""
         self._guard()
@@ -205,13 +232,51 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
                 raise InvalidError(f"A segment has 1 to {GENERATION_SIZE} bytes, {path.name} has not")
             generation = self._empty_generation()
             generation.fill(link_chunk(self._p_jar, path), now_s)
-            self._begin_generation(generation.stop)
+            generation.is_last_sealed = segments.is_all_sealed(self, generation.start)
+            self._begin_generation(generation)
         return Offset(offset)
 
     def replace(self) -> None:
         """Start over empty, in a new tree: readers of the old one finish undisturbed."""
         self._guard()
         self._start_over()
+
+    def truncate(self, size: int) -> None:
+        """Forget the bytes from `size` on, in a new tree: readers of the old one finish undisturbed.
+
+        The next append goes to `size`.  Conflicts with whoever appends, seals or truncates meanwhile: what is
+        forgotten was seen.  Raises InvalidError for an offset that is not between `start` and `size`.
+        """
+        self.hold()
+        if not self.start <= size <= self.size:
+            raise InvalidError(f"The bytes are {self.start} to {self.size}; they cannot be cut at {size}")
+        if size == self.size:
+            return
+        now_s = clock.now_s()
+        kept, holding = LOBTree(self.generations.items(max=size, excludemax=True)), self.holding(size)
+        if holding.start < size:
+            kept[holding.start] = holding.cut(size - holding.start, now_s)
+        if not kept or kept[kept.maxKey()].closed:
+            kept[size] = Generation(size, now_s)
+        self.generations = kept
+
+    def expire(self, before: int) -> Offset:
+        """Forget the first generations, those that end at or before an offset; return where bytes begin now.
+
+        Offsets stay as they are.  The last generation stays, so `close_tail` comes first where it is to go.
+        """
+        self._guard()
+        start = self.expiring(before)
+        if start > self.start:
+            gone = list(self.generations.keys(max=start, excludemax=True))
+            self.gone_saved, self.start = segments.saved_before(self, start), start
+            for key in gone:
+                del self.generations[key]
+        return Offset(start)
+
+    def expiring(self, before: int) -> Offset:
+        """Return where bytes would begin after `expire(before)`."""
+        return Offset(self.generations.maxKey(before) if before > self.start else self.start)
 
     def hold(self) -> None:
         """Conflict with whoever appends to, closes or replaces these bytes before this transaction commits.
@@ -221,6 +286,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         self._guard()
         read_current(self.last)
 
+    # -- care
     def close_tail(self) -> None:
         """Close the last generation, so that a tail at rest can be sealed; a write of the append kind."""
         self._guard()
@@ -229,27 +295,40 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def unsealed(self) -> list[int]:
         """Return the starts of the generations that can be sealed."""
-        return [start for start, g in self.generations.items() if g.closed and g.chunk is None]
+        return segments.unsealed(self)
 
     def seal(self, start: int) -> bool:
         """Pack the closed generation that starts there into one blob; return whether there was one."""
+        return self._care(segments.seal, start)
+
+    def cold(self, before_s: float) -> int | None:
+        """Return where the next generation to compress starts, if its last byte came before a moment."""
+        found = segments.cold(self, before_s)
+        return None if found is None else found.start
+
+    def compress(self, start: int) -> bool:
+        """Compress the next cold segment, which starts there; return whether that made it smaller.
+
+        One that it would not is left as it is, and not looked at again.
+        """
+        return self._care(segments.settle, start)
+
+    def _care(self, care: "Callable[[Stream, Generation], bool]", start: int) -> bool:
         self._guard()
         generation = self.generations.get(start)
-        if generation is None or not generation.closed or generation.chunk is not None:
-            return False
-        generation.chunk = write_chunk(self._p_jar, generation.pieces(generation.start, generation.stop))
-        generation.records = LOBTree()  # the records become garbage for the pack
-        return True
+        return generation is not None and care(self, generation)
 
+    # -- reading
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
         """Yield the bytes [start, stop) in pieces of at most 1 MiB, out of mapped segments without a copy.
 
-        Raises InvalidError for a negative offset, CorruptDataError where bytes do not match their checksum.
+        Raises InvalidError for a negative offset, ExpiredError for one before `start`, CorruptDataError where
+        bytes do not match their checksum.
         """
         return self._snapshot().chunks(start, stop)
 
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
-        """Return the bytes [start, stop), or fewer where the stream ends."""
+        """Return the bytes [start, stop), or fewer where the stream ends; raises what `chunks` raises."""
         return b"".join(self.chunks(start, stop))
 
     def open(self) -> io.BufferedReader:
@@ -261,25 +340,27 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
         Where the clock was set back in between, that of one of the moments it stands for.
         """
-        minute, low, high = int(moment_s // 60), 0, self.size
+        minute, low, high = int(moment_s // 60), self.start, self.size
         while low < high:  # the first Generation with such a minute starts in [low, high]
-            generation = self._holding((low + high) // 2)
+            generation = self.holding((low + high) // 2)
             if generation.minutes.maxKey() < minute:
                 low = generation.stop
             else:
                 high = generation.start
-        return Offset(next(iter(self._holding(low).minutes.values(minute)), self.size))
+        return Offset(next(iter(self.holding(low).minutes.values(minute)), self.size))
+
+    def holding(self, offset: int) -> Generation:
+        """Return the generation that holds an offset from `start` on; at the end the last one."""
+        return cast(Generation, self.generations[self.generations.maxKey(offset)])
 
     def _guard(self) -> None:
         """Conflict with a replace that commits meanwhile: else these bytes land in the old tree."""
         read_current(self)
 
-    def _holding(self, offset: int) -> Generation:
-        return cast(Generation, self.generations[self.generations.maxKey(offset)])
-
     def _open_generation(self) -> Generation:
         last = self.last
-        return last if last.size < GENERATION_SIZE else self._close(last)
+        is_full = last.size >= GENERATION_SIZE or last.count >= GENERATION_RECORDS
+        return self._close(last) if is_full else last
 
     def _empty_generation(self) -> Generation:
         last = self.last
@@ -287,11 +368,11 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def _close(self, generation: Generation) -> Generation:
         generation.closed = True  # a fact that the seal reads; written only here
-        return self._begin_generation(generation.stop)
+        return self._begin_generation(generation)
 
-    def _begin_generation(self, start: int) -> Generation:
-        generation = self.generations[start] = Generation(start)
-        return generation
+    def _begin_generation(self, before: Generation) -> Generation:
+        found = self.generations[before.stop] = Generation(before.stop, before.modified)
+        return found
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(self.generations, self.size)
+        return Snapshot(self.generations, self.start, self.size)

@@ -26,6 +26,7 @@ _VIEWS = (
     "documents",
     "search",
     "data",
+    "buckets",
     "slices",
     "activities",
     "upkeep",

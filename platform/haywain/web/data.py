@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -16,6 +17,7 @@ from haywain.ingestion.precondition import Precondition
 from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.portal import Portal
 from haywain.values import Receipt
+from haywain.web.expired import check_ranges, part_of
 from haywain.web.ranges import parse_range
 from haywain.web.streamed import Streamed, slot_for
 
@@ -31,16 +33,16 @@ def get(context: Document, request: Request) -> Response:
     """
     portal = request.portal.again()
     try:
-        return _answer(portal, context.path, request)
+        return answer(portal, portal[context.path], request)
     except BaseException:
         portal.close()
         raise
 
 
-def _answer(portal: Portal, path: str, request: Request) -> Response:
-    """Return the answer, whose body owns the portal."""
-    stream: ByteStream = portal[path]
-    response = _head(portal[path], stream, request)
+def answer(portal: Portal, document: Any, request: Request) -> Response:  # Any: a ByteStream with a name
+    """Return the bytes of a document, or of what looks like one, as asked for; the body owns the portal."""
+    stream = part_of(document, request)
+    response = _head(document, stream, request)
     if response.status_int == 304:
         portal.close()
         return response
@@ -53,6 +55,7 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stream.size}"
         pieces = stream.chunks(start, stop)
     else:
+        check_ranges(stream, ranges)
         pieces = _multipart(response, stream, ranges)
     length = response.content_length
     if request.method == "HEAD":
@@ -63,7 +66,7 @@ def _answer(portal: Portal, path: str, request: Request) -> Response:
     return response
 
 
-def _head(document: Document, stream: ByteStream, request: Request) -> Response:
+def _head(document: Any, stream: ByteStream, request: Request) -> Response:
     response = Response(content_type="application/octet-stream", charset=None)
     response.headers["Content-Type"] = stream.content_type
     response.content_length = stream.size
@@ -74,19 +77,19 @@ def _head(document: Document, stream: ByteStream, request: Request) -> Response:
     response.headers["Content-Disposition"] = _disposition(document, "download" in request.GET)
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    known = _tags(request, "If-None-Match") or frozenset()
+    known = tags_of(request, "If-None-Match") or frozenset()
     if known & {f'"{stream.etag}"', f'W/"{stream.etag}"', "*"}:
         response.status_int, response.content_length, response.content_type = 304, None, None
     return response
 
 
-def _tags(request: Request, name: str) -> frozenset[str] | None:
+def tags_of(request: Request, name: str) -> frozenset[str] | None:
     """Return the entity tags of a header as they were sent, or `*`; None without it."""
     header = request.headers.get(name)
     return None if header is None else frozenset(tag.strip() for tag in header.split(","))
 
 
-def _disposition(document: Document, is_download: bool) -> str:
+def _disposition(document: Any, is_download: bool) -> str:
     name = str(document.reference or document.id).replace("/", "_")
     plain = "".join(c if c in _PLAIN_NAME else "_" for c in name)
     kind = "attachment" if is_download else "inline"
@@ -148,7 +151,7 @@ def _place(context: Document, request: Request, mode: str, at: int | None) -> Re
     key = request.headers.get("Idempotency-Key", "")
     if len(key.encode()) > KEY_BYTES:
         raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
-    only_if = Precondition(_tags(request, "If-Match"), _tags(request, "If-None-Match"))
+    only_if = Precondition(tags_of(request, "If-Match"), tags_of(request, "If-None-Match"))
     placement = Placement(context.path, mode, body_of(request), at, key, only_if)
     receipt = place(request.site, placement, request.user)
     return receipt_response(receipt)

@@ -2,6 +2,7 @@
 
     POST /portal_ingestion_policies/{policy}/ingest   in memory, then an unnamed file; limited
     PUT, POST, PATCH /{path}/data                     over 1 MiB: Pieces beside the blobs; the disk limits
+    PUT /{path}/buckets/{key}                         the same, limited to what a bucket may have
     PATCH /{path}/uploads/{id}                        to the end of that upload (tus), as far as announced
     anything else                                     in memory; limited to what a form needs
 
@@ -36,6 +37,7 @@ from haywain.errors import (
     UnauthorizedError,
     UnsupportedMediaError,
 )
+from haywain.store.buckets import BUCKET_SIZE
 from haywain.store.pieces import Pieces
 from haywain.store.upload import Uploads, UploadWriter
 from haywain.values import KIB, MIB
@@ -46,6 +48,7 @@ UPLOAD_TYPE = "application/offset+octet-stream"
 
 _INGEST = re.compile(r"/+portal_ingestion_policies/[^/]+/ingest/?")
 _DATA = re.compile(r"/.+/data/?", re.DOTALL)
+_BUCKET = re.compile(r"/+[^/]+/+[^/]+/+buckets/.+", re.DOTALL)
 _UPLOAD = re.compile(r"/.+/uploads/([0-9a-f]{32})/?", re.DOTALL)
 _FRAMING = re.compile(rb"\r\n(host|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
@@ -203,6 +206,9 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
         upload = _UPLOAD.fullmatch(self.path)
         if upload and self.command == "PATCH":
             self._admit_upload(upload[1])
+        elif self.command == "PUT" and _BUCKET.fullmatch(self.path):
+            self._limit = BUCKET_SIZE
+            self._admit_data()
         elif _DATA.fullmatch(self.path) and self.command in ("PUT", "POST", "PATCH"):
             self._admit_data()
         else:

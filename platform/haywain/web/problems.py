@@ -17,6 +17,7 @@ from ZODB.POSException import ConflictError
 
 from haywain.document import Document, Module
 from haywain.errors import (
+    ExpiredError,
     HaywainError,
     MethodError,
     NotAcceptableError,
@@ -53,6 +54,8 @@ def headers_of(error: HaywainError) -> list[tuple[str, str]]:
         return [("Upload-Offset", str(error.actual))]
     if isinstance(error, RangeError):
         return [("Content-Range", f"bytes */{error.size}")]
+    if isinstance(error, ExpiredError):
+        return [("Stream-Start", str(error.start))]
     if isinstance(error, MethodError):
         return [("Allow", error.allowed)]
     if error.status == 401:

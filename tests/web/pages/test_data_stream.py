@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.web.pages.conftest import Browser, wav_bytes
 
-from haywain.portal import Site
+from haywain.portal import Portal, Site
+from haywain.store import stream as stream_module
 from haywain.store.stream import Stream
 from haywain.web.pages.preview import STEP
 
@@ -134,3 +135,48 @@ def test_recording_that_replaces_a_text_gets_a_player(site: Site, manager: Brows
     form = manager.get(where).forms["upload"]
     form["file"] = ("a.wav", wav_bytes(channels=1))
     assert "mono" in form.submit().follow()
+
+
+@pytest.fixture
+def expired(site: Site, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stream of 5,000 bytes, compressed where it could be, of which the first 2,000 have expired."""
+    monkeypatch.setattr(stream_module, "GENERATION_SIZE", 1000)
+
+    def make(portal: Portal) -> str:
+        stream = portal.new("Data Stream", reference="expired.wav")
+        stream.append(wav_bytes()[:2000] + b"rain\n" * 600)
+        for start in stream.unsealed():
+            stream.seal(start)
+        while (start := stream.cold(1e12)) is not None:
+            stream.compress(start)
+        stream.expire(2000)
+        return stream.path
+
+    return f"/{site.transact(make)[0]}"
+
+
+def test_page_of_an_expired_stream_shows_what_there_is(viewer: Browser, expired: str) -> None:
+    page = viewer.get(expired)
+    assert page.html.select_one("pre.bytes").text.lstrip("\n") == "rain\n" * 600
+    assert page.html.select_one(".pager p").text == "Bytes 2,000 to 5,000"
+    assert not page.html.find("audio")
+    assert shown(viewer, f"{expired}?offset=0&as=hex").startswith("000007d0  72 61")
+    download = page.html.find("a", download=True)["href"]
+    assert viewer.get(download).body == b"rain\n" * 600
+    assert "/data?start=2000&#39;" in page.text
+    names, values = page.html.select("dl.facts dt"), page.html.select("dl.facts dd")
+    facts = dict(zip((one.text for one in names), (one.text for one in values), strict=True))
+    assert facts["Begins at byte"].startswith("2,000;") and facts["Stored in"].endswith(" %")
+
+
+def test_stream_leads_to_its_predecessor_and_its_successor(manager: Browser) -> None:
+    first, second = made(manager, "part 1"), made(manager, "part 2")
+    form = manager.form(f"{second}/edit")
+    form["predecessor"] = first
+    page = form.submit(status=303).follow()
+    assert [one.text for one in page.html.select("dt") if one.text == "Predecessor"]
+    assert manager.get(first).html.find("a", string="part 2")["href"] == second
+    form = manager.form(f"{first}/edit")
+    form["predecessor"] = second
+    refused = form.submit(status=400)
+    assert "comes behind" in refused.text or "behind itself" in refused.text

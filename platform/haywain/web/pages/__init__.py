@@ -10,6 +10,7 @@ _MODULES = (
     "modules",
     "document",
     "data_stream",
+    "data_bucket_stream",
     "data_array",
     "plot",
     "image",

@@ -27,6 +27,7 @@ MESSAGES = {
     "moved": "The state has changed.",
     "appended": "The file was appended.",
     "replaced": "The bytes were replaced.",
+    "stored": "The file was stored.",
     "started": "It is queued; this page shows how far it is.",
     "cancelled": "It is cancelled, or ends at its next step.",
     "retried": "It is queued once more.",

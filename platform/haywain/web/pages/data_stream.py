@@ -14,6 +14,7 @@ from haywain.interfaces import ByteStream, IByteStream, IWritableStream
 from haywain.security import may
 from haywain.store.upload import MODES
 from haywain.web.documents import json_response
+from haywain.web.expired import first_of
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, duration_text, size_text
 from haywain.web.pages.page import Values, add_page, command_of, head_of, name_of, see, url_of
@@ -35,6 +36,7 @@ def show(context: Document, request: Request) -> Values:
         "duration": recording.duration_s if recording else 0,
         "draws": recording is not None and recording.can_be_drawn,
         "preview": preview_of(stream, request),
+        "from_start": f"start={first_of(stream)}&" if first_of(stream) else "",
         "may_add": IWritableStream.providedBy(context) and may(request.user, "edit", context),
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
@@ -45,12 +47,25 @@ def _facts(document: Document, request: Request) -> list[Fact]:
     stream = cast(ByteStream, document)
     return [
         Fact("Exactly", count_text(stream.size, "byte")),
+        *_kept_facts(stream),
         Fact("Content type", stream.content_type),
         *links_of(document, request),
         Fact("Last change", "", moment=Moment.at(document.modified)),
         Fact("Created", "", moment=Moment.at(document.created)),
         Fact("Path", document.path),
     ]
+
+
+def _kept_facts(stream: ByteStream) -> list[Fact]:
+    """Tell what has expired, and what compression spares."""
+    begin, found = first_of(stream), []
+    stored = int(getattr(stream, "stored_bytes", stream.size - begin))
+    if begin:
+        found.append(Fact("Begins at byte", f"{begin:,}; what came before has expired"))
+    if stored < stream.size - begin:
+        share = 100 * stored / (stream.size - begin)
+        found.append(Fact("Stored in", f"{size_text(stored)}, {share:.0f} %"))
+    return found
 
 
 def _recording_facts(recording: Recording) -> tuple[str, ...]:
@@ -62,9 +77,11 @@ def _recording_facts(recording: Recording) -> tuple[str, ...]:
 
 def _commands(document: Document, request: Request) -> tuple[tuple[str, str], ...]:
     """Return what a person can paste into a shell."""
-    url, login = shlex.quote(url_of(request, document.path) + "/data"), shlex.quote(request.user.login)
-    name = shlex.quote(name_of(document).replace("/", "_"))
-    read = ("Read it", command_of(f"curl --user {login}", f"--output {name}", url))
+    address, login = url_of(request, document.path) + "/data", shlex.quote(request.user.login)
+    name, url = shlex.quote(name_of(document).replace("/", "_")), shlex.quote(address)
+    begin = first_of(cast(ByteStream, document))
+    whole = shlex.quote(f"{address}?start={begin}") if begin else url
+    read = ("Read it", command_of(f"curl --user {login}", f"--output {name}", whole))
     kind = "--header 'Content-Type: application/octet-stream'"
     write = ("Append a file", command_of(f"curl --user {login}", kind, "--data-binary @FILE", url))
     return (read, write) if may(request.user, "edit", document) else (read,)

@@ -47,15 +47,20 @@ def facts_of(document: Document, request: Request) -> list[Fact]:
 
 
 def links_of(document: Document, request: Request) -> list[Fact]:
-    """Return the documents that this one names by its categories, if the user may view them."""
+    """Return the documents that this one names by its categories, if the user may view them.
+
+    One of its own kind is called what it is to it, such as predecessor.
+    """
     found = []
-    for _, path in document.categories:
+    for name, path in document.categories:
         try:
             other = request.portal[path]
         except NotFoundError:
             continue
         if may(request.user, "view", other):
-            found.append(Fact(other.portal_type, name_of(other), href_of(other.path)))
+            is_alike = other.portal_type == document.portal_type
+            title = name.replace("_", " ").capitalize() if is_alike else other.portal_type
+            found.append(Fact(title, name_of(other), href_of(other.path)))
     return found
 
 

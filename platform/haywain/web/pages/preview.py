@@ -9,6 +9,7 @@ from pyramid.request import Request
 from haywain.errors import InvalidError
 from haywain.interfaces import ByteStream
 from haywain.values import KIB
+from haywain.web.expired import first_of
 
 STEP = 4 * KIB
 _ROW = 16
@@ -35,13 +36,14 @@ class Preview:
 
 def preview_of(stream: ByteStream, request: Request) -> Preview | None:
     """Return the bytes that the address asks for, None of an empty stream; raises InvalidError."""
-    if not stream.size:
+    begin = first_of(stream)
+    if stream.size <= begin:
         return None
     form = request.GET.get("as", "")
     if form not in _FORMS:
-        form = "text" if _is_text(_read(stream, 0, 512)) else "hex"
+        form = "text" if _is_text(_read(stream, begin, 512)) else "hex"
     start = min(_offset(request.GET.get("offset", "0")), stream.size - 1)
-    start -= start % _ROW if form == "hex" else 0
+    start = max(start - (start % _ROW if form == "hex" else 0), begin)
     data = _read(stream, start, STEP)
     stop, last = start + len(data), (stream.size - 1) // STEP * STEP
 
@@ -55,8 +57,8 @@ def preview_of(stream: ByteStream, request: Request) -> Preview | None:
         content=hex_rows(data, start, stream.size) if form == "hex" else as_text(data),
         offset=start,
         forms=tuple((one.capitalize(), link(start, one), one == form) for one in _FORMS),
-        first=link(0) if start else "",
-        previous=link(max(0, start - STEP)) if start else "",
+        first=link(begin) if start > begin else "",
+        previous=link(max(begin, start - STEP)) if start > begin else "",
         next=link(stop) if stop < stream.size else "",
         last=link(last) if stop < stream.size else "",
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from haywain.interfaces import ByteStream
 from haywain.values import KIB, MIB
+from haywain.web.expired import first_of
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MOST_CHUNKS = 64
@@ -90,7 +91,9 @@ _DTYPES = {(PCM, 8): "u1", (PCM, 16): "<i2", (PCM, 32): "<i4", (FLOAT, 32): "<f4
 
 
 def recording_of(stream: ByteStream) -> Recording | None:
-    """Return the recording that a stream holds, None if it holds none."""
+    """Return the recording that a stream holds, None if it holds none, or its head has expired."""
+    if first_of(stream):
+        return None
     head = _read(stream, 0, 12)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
         return None
