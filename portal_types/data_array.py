@@ -15,7 +15,7 @@ from haywain.interfaces import IArray
 from haywain.store import upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
-from haywain.store.assignment import assign
+from haywain.store.assignment import assign, blocks
 from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
@@ -209,10 +209,9 @@ class DataArray(Document):
         """
         found = self._created()
         try:
-            for start, stop in found.row_blocks():
-                yield found.view(start, stop, writable)
+            for (start, stop), view in zip(found.row_blocks(), blocks(found, writable), strict=True):
+                yield view
                 if writable:
-                    found.flush()
                     self._changed(start, stop)
         finally:
             if writable:

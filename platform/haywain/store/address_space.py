@@ -11,6 +11,7 @@ import ctypes
 import errno
 import mmap
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -34,11 +35,20 @@ _DONTNEED, _NOHUGEPAGE = 4, 15
 ACCESS = {"normal": 0, "random": 1, "sequential": 2}
 """How a view is going to be read: `random` reads no pages ahead."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+def _library() -> Any:  # Any: ctypes finds its functions when they are called
+    """Return the C library; None where it is not Linux's, whose calls and flags these are."""
+    if sys.platform != "linux":
+        return None
+    found = ctypes.CDLL(None, use_errno=True)
+    found.mmap.restype = ctypes.c_void_p
+    found.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    found.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    found.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return found
+
+
+_libc = _library()
 
 
 class MappingLimitError(TemporaryError):

@@ -97,16 +97,20 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         Raises MappingLimitError, CorruptDataError where a blob is missing or short.
         """
         stop = self.rows if stop is None else stop
-        low, high = start * self.row_bytes, stop * self.row_bytes
-        shape = (stop - start, *self.row)
         if pagemap.METHOD == "none":
-            copied = np.ndarray(shape, self.dtype, self.read(low, high))
+            copied = self.copy(start, stop)
             copied.flags.writeable = False
             return copied
+        low, high = start * self.row_bytes, stop * self.row_bytes
         mapping = views_of(self).mapping(self, high)
         mapping.place(low, high)
         mapping.advise(low, high, access)
-        return np.ndarray(shape, self.dtype, mapping.window(low, high, writable))
+        return np.ndarray((stop - start, *self.row), self.dtype, mapping.window(low, high, writable))
+
+    def copy(self, start: int, stop: int) -> NDArray[Any]:
+        """Return a copy of the rows [start, stop), without what was written to a view and not saved."""
+        data = self.read(start * self.row_bytes, stop * self.row_bytes)
+        return np.ndarray((stop - start, *self.row), self.dtype, data)
 
     def row_blocks(self) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of all rows, those that begin in one Block at a time."""

@@ -10,11 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from haywain.store import pagemap
 from haywain.store.array import Array
 from haywain.store.extents import PAGE, ceil
 from haywain.store.indexing import Index, Selection, are_fields, result_shape, rows_axis, select
+from haywain.store.rows import flat
 from haywain.values import MIB
 
 PIECE_SIZE = 16 * MIB
@@ -203,14 +205,29 @@ def _through_view(array: Array, selection: Selection, data: NDArray[Any]) -> Non
     """Assign to the rows of a selection; where there are no views, to a copy that is written back."""
     low, size = selection.start * array.row_bytes, (selection.stop - selection.start) * array.row_bytes
     if pagemap.METHOD == "none":
-        copied = array.read(low, low + size)
-        rows = np.ndarray((selection.stop - selection.start, *array.row), array.dtype, copied)
+        rows = array.copy(selection.start, selection.stop)
         rows[selection.index] = data
         if size:
-            array.write(low, memoryview(copied))
+            array.write(low, flat(rows))
         return
     array.view(selection.start, selection.stop)[selection.index] = data
     array.wrote(_reach(selection, array), DIRTY_SIZE)
+
+
+def blocks(array: Array, writable: bool) -> Iterator[NDArray[Any]]:
+    """Yield all rows in views of about a Block; what is written to one is saved before the next comes."""
+    for start, stop in array.row_blocks():
+        if not writable:
+            yield array.view(start, stop, writable, "sequential")
+        elif pagemap.METHOD == "none":
+            rows = array.copy(start, stop)
+            before = xxh3_64_intdigest(flat(rows))
+            yield rows
+            if xxh3_64_intdigest(flat(rows)) != before:
+                array.write(start * array.row_bytes, flat(rows))
+        else:
+            yield array.view(start, stop, writable, "sequential")
+            array.flush()
 
 
 def _reach(selection: Selection, array: Array) -> int:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,14 @@ FEW, AT_A_TIME = 12, 8
 """More paths than a few are flushed several at a time, by threads."""
 
 _WRITE = 2
-_sync_file_range: Any = getattr(ctypes.CDLL(None), "sync_file_range", None)  # Any: ctypes has no type for it
+
+
+def _linux_call(name: str) -> Any:  # Any: ctypes has no type for it
+    """Return a function of the C library; None where it is not Linux's, or has it not."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
+_sync_file_range = _linux_call("sync_file_range")
 if _sync_file_range is not None:
     _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 

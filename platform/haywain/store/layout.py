@@ -4,7 +4,6 @@ Blobs and Records never change, so two equal layouts mean equal bytes.  A layout
 shown again after the objects that held it have changed.
 """
 
-import os
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -74,11 +73,12 @@ def chunk_of(connection: Any, oid: bytes) -> Chunk:  # Any: as above
 
 
 def _read(file: IO[bytes], position: int, out: memoryview) -> None:
+    file.seek(position)
     while out:
-        count = os.preadv(file.fileno(), [out], position)
+        count = file.readinto(out)  # type: ignore[attr-defined]  # typing.IO lacks it, files have it
         if not count:
             raise CorruptDataError("A blob ends before its last extent")
-        position, out = position + count, out[count:]
+        out = out[count:]
 
 
 def blocks_of(low: int, high: int) -> range:

@@ -9,7 +9,6 @@ https://docs.kernel.org/admin-guide/mm/pagemap.html
 """
 
 import ctypes
-import fcntl
 import os
 import struct
 import sys
@@ -48,6 +47,8 @@ def _scan(
     pagemap: int, space: AddressSpace, start: int, stop: int, is_hole: Callable[[int], bool]
 ) -> list[Span]:
     """Ask the kernel for the ranges; it skips what is not mapped."""
+    import fcntl  # not every system has it
+
     vector = (ctypes.c_uint64 * (3 * _VECTOR))()
     at, end = space.address + start, space.address + stop
     found: list[Span] = []
