@@ -8,6 +8,7 @@ from pydantic import Field
 from haywain import clock
 from haywain.activity.care import wanting
 from haywain.activity.kind import Due, Kind, NoParameters, Work
+from haywain.document import Document
 from haywain.portal_types.data_stream import DataStream
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Compress(Kind):
             if stream.cold(_limit_s(stream, now_s)) is not None:
                 due.found[stream.path] = {}
         return due
+
+    def suits(self, document: Document) -> str:
+        """Say that there is nothing to compress."""
+        return "" if document.size else "The stream is empty"
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Compress; the result tells how many segments, and what the stream takes now."""

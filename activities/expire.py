@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from haywain import clock
 from haywain.activity.care import wanting
 from haywain.activity.kind import Due, Kind, Work
+from haywain.document import Document
 from haywain.portal_types.data_stream import DataStream
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ class Expire(Kind):
             if is_over or _is_tail_long(stream, now_s):
                 due.found[stream.path] = {}
         return due
+
+    def suits(self, document: Document) -> str:
+        """Say that there is no retention, or nothing to let go."""
+        stream = cast(DataStream, document)
+        if not stream.size:
+            return "The stream is empty"
+        found = stream.properties
+        return "" if found.retention_days or found.retention_bytes else "The stream keeps its bytes for ever"
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Expire; the result tells where the stream begins now, and how many bytes went."""
