@@ -189,7 +189,7 @@ def test_queue_at_rest_asks_seldom(make_site: Make, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(site.workers, "_claim", lambda *given: looks.append(0) or claim(*given))
     until(lambda: site.workers.guards() == [], "it to rest")
     threading.Event().wait(0.3)
-    assert len(looks) <= 2
+    assert len(looks) <= 4  # each thread once more, and once for the end of the other's run
     assert queue(site, lambda work: 2).wait(30).result == 2
 
 
