@@ -10,6 +10,8 @@ import hypothesis
 import psutil
 import pytest
 from argon2 import PasswordHasher
+from tests.functional.program import DatabaseProgram
+from tests.storages import Storage, chosen
 
 from haywain import clock
 from haywain.app import open_site
@@ -38,6 +40,13 @@ CAMPAIGN = (
 )
 for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and name not in CAMPAIGN]:
     del os.environ[_name]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on the storages that its marker names."""
+    kinds = chosen(metafunc.definition.get_closest_marker("storages"))
+    if kinds and "storage_kind" in metafunc.fixturenames:
+        metafunc.parametrize("storage_kind", kinds, indirect=True, scope="module")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,11 +104,43 @@ def sounds() -> list[Path]:
 ADMIN_PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseProgram]:
+    """`haywain zeo`, for all tests of this process that want a server."""
+    with DatabaseProgram(tmp_path_factory.mktemp("zeo") / "var") as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log, running.log
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def storage_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of storage that a test runs on; see `tests/storages.py`."""
+    return str(getattr(request, "param", "file"))
+
+
+@pytest.fixture
+def storage(storage_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty storage of that kind."""
+    return make_storage(storage_kind, request, tmp_path)
+
+
+def make_storage(kind: str, request: pytest.FixtureRequest, path: Path) -> Storage:
+    server = request.getfixturevalue("database_server") if kind.startswith("zeo") else None
+    made = Storage(kind, path, server)
+    made.empty()
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(
+    storage_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """A data directory of the module's own, with its user admin."""
-    directory = tmp_path_factory.mktemp("site") / "var"
-    opened, _ = open_site(load(data=directory, admin_password=ADMIN_PASSWORD, threads=8))
+    directory = tmp_path_factory.mktemp("site")
+    uri = "" if storage_kind == "file" else make_storage(storage_kind, request, directory).uri
+    settings = load(data=directory / "var", database=uri, admin_password=ADMIN_PASSWORD, threads=8)
+    opened, _ = open_site(settings)
     yield opened
     opened.close()
 

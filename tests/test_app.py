@@ -85,6 +85,17 @@ def test_portal_with_people_but_no_admin_starts_and_makes_none(tmp_path: Path) -
     site.close()
 
 
+def test_a_directory_used_with_another_database_shows_that_one(tmp_path: Path) -> None:
+    settings = load(data=tmp_path / "var", database="memory:", admin_password="correct horse")
+    for _ in range(2):
+        site, _ = open_site(settings)
+        with site.open() as portal:
+            assert portal.catalog(portal_type="Data Stream").count() == 0
+            assert [hit.path for hit in portal.catalog(portal_type="Person")] == ["person_module/admin"]
+        site.transact(lambda portal: portal.new("Data Stream", reference="gone with the process"))
+        site.close()
+
+
 def test_housekeeping_keeps_the_uses_of_tokens(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     path, _ = site.transact(lambda portal: portal.new("Token", login="admin", scopes=("read",)).path)
     site.token_uses.note(User("admin", token=path))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from tests.conftest import Clock
+from tests.functional.program import DatabaseProgram
+from tests.storages import Storage
 
 from haywain.app import open_site
 from haywain.portal import Site
@@ -37,6 +39,21 @@ def test_a_pack_is_due_a_week_after_the_last_one(site: Site, set_clock: Clock) -
     assert told["after"]["live_bytes"] > 0 and told == packed.as_dict()
     os.utime(site.path / "pack.json", (set_clock.now_s, set_clock.now_s))
     assert pack_if_due(site) is None
+
+
+def test_of_several_portals_on_one_database_one_packs(
+    database_server: DatabaseProgram, tmp_path: Path, set_clock: Clock
+) -> None:
+    Storage("zeo-shared", tmp_path, database_server).empty()
+    sites = []
+    for name in ("one", "two"):
+        settings = load(data=tmp_path / name, database=database_server.url, admin_password="correct horse")
+        sites.append(open_site(settings)[0])
+    assert [pack_if_due(site) is None for site in sites] == [True, True]
+    set_clock.forward(days=8)
+    assert [pack_if_due(site) is None for site in sites] == [False, True]
+    for site in sites:
+        site.close()
 
 
 def test_it_waits_while_a_backup_runs(site: Site, set_clock: Clock) -> None:

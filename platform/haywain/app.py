@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from transaction.interfaces import TransientError
+
 from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
-from haywain.errors import DataDirectoryError, InvalidError
+from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
 from haywain.ingestion.ledger import Ledger
 from haywain.ingestion.placement import finish_uploads
 from haywain.portal import Portal, Site
@@ -38,6 +40,8 @@ def open_site(settings: Settings) -> tuple[Site, str]:
     site.before_close.append(site.workers.stop)
     try:
         password = _first_start(site)
+        with site.open() as portal:
+            site.catalog_store.belong_to(portal.root.key)
         site.repair()
         return site, password
     except BaseException:
@@ -66,29 +70,40 @@ class _OwningPortal(Portal):
 def _first_start(site: Site) -> str:
     """Make the root, the modules and admin where they are missing; return the password made for admin.
 
-    That is written down before it is set: else a kill in between would leave one that nobody knows.
+    That is written down before it is set: else a kill in between would leave one that nobody knows.  Where
+    another process on the same database is quicker, its password is the one.
     """
-    with site.database.transaction() as connection:
-        if "portal" not in connection.root():
-            connection.root()["portal"] = PortalRoot()
-        is_new = not _has_people(connection.root()["portal"])
-    given = site.settings.admin_password
+    is_new, _ = site.transact(_make_root)
+    given, kept = site.settings.admin_password, site.path / "admin-password"
     made = secrets.token_urlsafe(12) if is_new and not given else ""
     if made:
-        write_durably(site.path / "admin-password", made.encode() + b"\n", mode=0o600)
+        write_durably(kept, made.encode() + b"\n", mode=0o600)
     try:
-        site.transact(lambda portal: _fill(portal, given or made), SYSTEM)
+        is_ours, _ = site.transact(lambda portal: _fill(portal, given or made), SYSTEM)
     except InvalidError as error:
         raise DataDirectoryError(f"Setting 'admin_password' cannot be used: {error}") from error
-    return made
+    if made and not is_ours:
+        kept.unlink()
+    return made if is_ours else ""
+
+
+def _make_root(portal: Portal) -> bool:
+    """Make the root where it is missing; return whether nobody can log in yet."""
+    root = portal.connection.root()
+    if "portal" not in root:
+        root["portal"] = PortalRoot()
+    return not _has_people(portal.root)
 
 
 def _has_people(root: PortalRoot) -> bool:
     return "person_module" in root.modules and bool(root["person_module"].documents)
 
 
-def _fill(portal: Portal, password: str) -> None:
+def _fill(portal: Portal, password: str) -> bool:
+    """Make what is missing in the root; return whether admin was."""
     root, registry = portal.root, portal.site.registry
+    if not root.key:
+        root.key = secrets.token_hex(8)
     if "ledger" not in root.tools:
         root.tools["ledger"] = Ledger()
     if "outbox" not in root.tools:
@@ -100,8 +115,10 @@ def _fill(portal: Portal, password: str) -> None:
         if name not in policies:
             policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
             policy.state = "validated"
-    if not _has_people(root):
-        portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
+    if _has_people(root):
+        return False
+    portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
+    return True
 
 
 class Housekeeping(threading.Thread):
@@ -120,6 +137,8 @@ class Housekeeping(threading.Thread):
                 self._site.keep_uses()
                 finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
+            except (DatabaseServerError, TransientError) as error:  # it went while the catalog followed
+                _log.warning("housekeeping waits: %s", error)
             except Exception:  # whatever it is, the next round may succeed
                 _log.exception("housekeeping failed; it is tried again in %d s", REPAIR_EVERY_S)
 

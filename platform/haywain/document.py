@@ -292,6 +292,11 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
     __parent__ = None
     packed_until = Tid("")
     """What was before this transaction may be packed away."""
+    packed_at = 0.0
+    """When one of several portals last packed the database, in seconds since 1970 UTC."""
+
+    key: str = ""
+    """By which what is derived from this database, such as a catalog, is known to be its own."""
 
     def __init__(self) -> None:
         """Begin without modules."""
@@ -319,6 +324,10 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
         until = tid_at(until_s)
         if until > self.packed_until:
             self.packed_until = until
+
+    def note_packed(self, now_s: float) -> None:
+        """Note, after it is done, when that was."""
+        self.packed_at = now_s
 
     def find(self, kind: str, key: str) -> Document | None:
         """Return the document that holds a unique key."""

@@ -160,6 +160,20 @@ class TemporaryError(HaywainError):
         self.retry_after_s = retry_after_s
 
 
+class DatabaseServerError(TemporaryError):
+    """The server of the database does not answer."""
+
+    exit_code, title = 69, "Database server unreachable"
+
+    def __init__(self, message: str, retry_after_s: int = 5) -> None:
+        """Say which one, and after how many seconds to try again."""
+        super().__init__(message, retry_after_s)
+
+
+class InDoubtError(DatabaseServerError):
+    """The server went away in the middle of a commit: whether it was kept is not known."""
+
+
 class DeliveryError(HaywainError):
     """A request that can never be delivered as it is."""
 

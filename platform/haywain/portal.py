@@ -1,5 +1,6 @@
 """Site: one process's handle on a data directory.  Portal: one user's session with the objects in it."""
 
+import logging
 import random
 import threading
 import time
@@ -11,14 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transaction import TransactionManager
-from transaction.interfaces import TransientError
+from transaction.interfaces import NoTransaction, TransientError
 from ZODB.POSException import ConflictError, POSKeyError, ReadConflictError
 from ZODB.utils import p64
 
 from haywain import clock
 from haywain.catalog import Catalog, CatalogStore, Query
+from haywain.catalog.follower import Follower
 from haywain.catalog.past import ChangeLog
-from haywain.catalog.repair import reindex, repair
+from haywain.catalog.repair import reindex, repair, watermark_tid
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from haywain.past import Past
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 TRIES = 12
 """How often a transaction is tried before the sender is asked to come again."""
@@ -160,8 +163,13 @@ class Portal:
 
     def commit(self) -> Tid:
         """Keep what was done, durably, and begin anew; return the transaction's id."""
-        self.manager.commit()
+        tid = self.finish()
         self.manager.begin()
+        return tid
+
+    def finish(self) -> Tid:
+        """Keep what was done, durably; return the transaction's id.  All that can follow is `close`."""
+        self.manager.commit()
         return Tid(self.connection.last_tid.hex())
 
     def abort(self) -> None:
@@ -198,7 +206,8 @@ class Portal:
         """Forget what is not committed and give the connection back."""
         self.connection.portal = None
         if self._own_manager:
-            self.manager.abort()
+            with suppress(NoTransaction):  # after `finish`
+                self.manager.abort()
         self.connection.close()
 
     def __enter__(self) -> Self:
@@ -244,7 +253,19 @@ class Site:
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
+        if not self.is_sole:
+            self.catalog_store.catch_up = Follower(self.catalog_store, self.database).catch_up
         self.change_log = ChangeLog(self.database)
+
+    @property
+    def is_sole(self) -> bool:
+        """Whether no other process can have the database open."""
+        return not self.settings.database.startswith("zeo:")
+
+    def has_watched(self, seconds: float) -> bool:
+        """Return whether this process has been in touch with the database for so long without a break."""
+        since: float = getattr(self.storage, "connected_at", time.monotonic())
+        return self.is_sole or 0 < since < time.monotonic() - seconds
 
     @property
     def path(self) -> FilePath:
@@ -268,7 +289,7 @@ class Site:
                 try:
                     with self.open(user) as portal:
                         result = work(portal)
-                        return result, portal.commit()
+                        return result, portal.finish()
                 except (ConflictError, TransientError) as error:
                     conflict = error
         raise TemporaryError(
@@ -303,10 +324,18 @@ class Site:
             self.transact(work)
 
     def repair(self) -> int:
-        """Make good what the catalog missed; rebuild it where it is new."""
-        if self.catalog_store.is_new:
+        """Make good what the catalog missed; rebuild it where it is new, or did not follow for long."""
+        if self.catalog_store.is_new or (not self.is_sole and self._misses_what_is_packed()):
             return reindex(self.catalog_store, self.database)
-        return repair(self.catalog_store, self.database)
+        fixed = repair(self.catalog_store, self.database)
+        if fixed and self.is_sole:
+            _log.warning("the catalog missed %d transactions; they are indexed now", fixed)
+        return fixed
+
+    def _misses_what_is_packed(self) -> bool:
+        """Whether a pack may have taken, out of the log, what the catalog has not yet learned from it."""
+        with self.open() as portal:
+            return watermark_tid(self.catalog_store) < portal.root.packed_until
 
     def reindex(self, progress: Callable[[int], None] = lambda done: None) -> int:
         """Build the whole catalog anew while everything goes on; return the number of documents."""
@@ -324,6 +353,8 @@ class Site:
         self.transact(lambda portal: portal.root.note_pack(until))
         packed = pack_database(self.database, until)
         note_pack(self.path, packed)
+        if not self.is_sole:
+            self.transact(lambda portal: portal.root.note_packed(packed.finished))
         return packed
 
     def close(self) -> None:

@@ -4,9 +4,8 @@ import logging
 import threading
 
 from haywain import clock
-from haywain.errors import DataDirectoryInUseError
+from haywain.errors import DatabaseServerError, DataDirectoryInUseError
 from haywain.portal import Site
-from haywain.store.durable import DurableFileStorage
 from haywain.store.packing import Packed, last_packed_s
 
 PACK_EVERY_S = 7 * 86_400
@@ -15,14 +14,14 @@ _log = logging.getLogger(__name__)
 
 
 def pack_if_due(site: Site) -> Packed | None:
-    """Pack the database if the last pack is a week ago; where a database server has it, leave it to that."""
-    if not isinstance(site.storage, DurableFileStorage):
-        return None
-    if clock.now_s() - last_packed_s(site.path) < PACK_EVERY_S:
+    """Pack the database if the last pack is a week ago, whichever of several portals did that."""
+    with site.open() as portal:
+        packed_at = portal.root.packed_at
+    if clock.now_s() - max(last_packed_s(site.path), packed_at) < PACK_EVERY_S:
         return None
     try:
         return site.pack()
-    except DataDirectoryInUseError as error:
+    except (DataDirectoryInUseError, DatabaseServerError) as error:
         _log.info("%s: the weekly pack waits", error)
         return None
 

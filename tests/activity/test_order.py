@@ -37,6 +37,18 @@ def test_first_made_runs_first_and_priority_before_that(site: Site, portal: Port
     assert content(portal, stream) == b"123abcdefghz"
 
 
+def test_where_others_claim_too_another_of_that_priority_is_next(portal: Portal, stream: Document) -> None:
+    for priority in (1, 2):
+        for _ in range(40):
+            stream.activate(priority=priority).write()
+    outbox = Outbox.of(portal.root)
+    first = outbox.next_ready()
+    found = [outbox.next_ready(is_contended=True) for _ in range(40)]
+    assert {record.priority for record in found if record} == {2}
+    assert len({record.id for record in found if record}) > 3
+    assert outbox.next_ready() is first
+
+
 def test_nothing_runs_before_its_time(site: Site, portal: Portal, stream: Document, set_clock: Clock) -> None:
     stream.activate(at=set_clock.now_s + 60).write(text="b")
     stream.activate().write(text="a")

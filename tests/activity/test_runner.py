@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from haywain.activity.runner import Run, delay_s
 from haywain.activity.sweeper import sweep, take_back
 from haywain.activity.watchdog import beat
 from haywain.document import Document
-from haywain.errors import InvalidError, TemporaryError
+from haywain.errors import DatabaseServerError, InDoubtError, InvalidError, TemporaryError
 from haywain.portal import Portal, Site
 
 Whats = dict[str, Callable[[Work], Any]]
@@ -252,8 +253,41 @@ def test_other_processes_are_dead_after_three_missed_heartbeats(
     look()
     assert job.state == "running"
     set_clock.forward(2)
+    site.transact(lambda p: take_back(p, "here", frozenset(), is_sole=False, judges=False))
+    assert job.state == "running"
     look()
     assert job.state == "queued"
+
+
+def test_who_has_just_come_back_to_the_database_judges_nobody(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert site.has_watched(30)
+    monkeypatch.setattr(Site, "is_sole", False)
+    for connected_at, has_watched in ((0.0, False), (time.monotonic(), False), (time.monotonic() - 31, True)):
+        monkeypatch.setattr(site.storage, "connected_at", connected_at, raising=False)
+        assert site.has_watched(30) == has_watched
+
+
+@pytest.mark.parametrize("error", [DatabaseServerError, InDoubtError])
+def test_a_database_server_that_goes_is_no_failure_of_the_work(
+    site: Site, portal: Portal, stream: Document, whats: Whats, set_clock: Clock, error: type[Exception]
+) -> None:
+    runs: list[int] = []
+
+    def work(work: Work) -> int:
+        runs.append(1)
+        if len(runs) < 6:
+            raise error("gone")
+        return len(runs)
+
+    whats["work"] = work
+    job = stream.activate(max_retries=0).call(what="work")
+    portal.commit()
+    while job.state == "queued":
+        drain(site)
+        set_clock.forward(10)
+    assert (job.result, job.as_dict()["failures"], job.as_dict()["deaths"]) == (6, 0, 0)
 
 
 def test_claim_that_this_process_lost_goes_back_without_a_death(

@@ -1,5 +1,7 @@
 """A program that may be killed, agents that send to it, and what must be there in the end."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +17,13 @@ import haywain
 class Agents:
     """Three agents of the ingestion URL, two of them with one tag, two appenders, a replacer, an uploader."""
 
-    def __init__(self, program: Program) -> None:
-        """Make streams and a token; nobody sends yet."""
-        self._program = program
+    def __init__(self, program: Program, *others: Program, data: Path | None = None) -> None:
+        """Make streams and a token; nobody sends yet.
+
+        Where several programs have one database, each agent keeps to one; `data` is where it lies.
+        """
+        self._data = program.data if data is None else data
+        urls = [each.url for each in (program, *others)]
         admin = program.client()
         token = admin.make("token_module", reference="agents", login="admin", scopes=["admin", "ingest:*"])
         self.headers = {"Authorization": f"Bearer {token['secret']}"}
@@ -30,7 +36,9 @@ class Agents:
             (Sender, "alone.flow"),
         ]
         kinds += [(Appender, appended), (Appender, appended), (Replacer, replaced), (Uploader, uploaded)]
-        self.all = [kind(n, program.url, self.headers, target) for n, (kind, target) in enumerate(kinds)]
+        self.all = [
+            kind(n, urls[n % len(urls)], self.headers, target) for n, (kind, target) in enumerate(kinds)
+        ]
 
     def start(self) -> None:
         """Let them send."""
@@ -46,7 +54,7 @@ class Agents:
 
     def check(self) -> int:
         """Read all streams of the stopped program; return the number of records, each there exactly once."""
-        with haywain.open(str(self._program.data)) as portal:
+        with haywain.open(str(self._data)) as portal:
             for agent in self.all:
                 name = next((n for n, path in self.streams.items() if path == agent.target), agent.target)
                 (stream,) = portal.catalog(portal_type="Data Stream", reference=name)
@@ -69,6 +77,13 @@ def report(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
                 print(f"\n{request.node.name}:", ", ".join(f"{k} {v}" for k, v in figures.items()))
 
     return tell
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is fsynced: for tests that commit or cut hundreds of times."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(sys.modules["ZODB.FileStorage.FileStorage"], "fsync", None)
 
 
 @pytest.fixture

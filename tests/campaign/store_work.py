@@ -109,7 +109,7 @@ def main(directory: str, name: str) -> None:
     sys.stdin.readline()
     if name in WORKS:
         getattr(work, name)()
-        print("done", work.number, flush=True)
+        print(f"done {work.number}", flush=True)
         sys.stdin.readline()
         return
     step = 0
@@ -121,7 +121,7 @@ def main(directory: str, name: str) -> None:
             work.seal()
         if step % 5 == 0:
             work.pack()
-        print("done", work.number, flush=True)
+        print(f"done {work.number}", flush=True)
 
 
 if __name__ == "__main__":

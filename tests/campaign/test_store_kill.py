@@ -76,7 +76,7 @@ def killed_at(directory: Path, name: str, number: int) -> tuple[bool, int]:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write("go\n")
             line = process.stdout.readline()
-            if line:
+            if line.endswith("\n"):
                 return False, int(line.split()[1])
             return process.wait(20) == -signal.SIGKILL, 0
         finally:

@@ -11,6 +11,7 @@ from haywain import __version__, cli, portal_types
 from haywain.app import open_site
 from haywain.cli import main
 from haywain.settings import load
+from haywain.store import zeo_client
 
 NO_VERBS = {"logs", "options", "remote", "telling", "wear"}
 
@@ -93,6 +94,16 @@ def test_directory_that_is_not_ours_is_78(tmp_path: Path, capsys: pytest.Capture
 def test_bad_setting_is_78(directory: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("serve", "--data", directory, *arguments) == 78
     one_line(capsys)
+
+
+def test_a_database_server_that_does_not_answer_is_69(
+    directory: Path, free_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zeo_client, "START_WAIT_S", 0.2)
+    for verb in ("serve", "reindex"):
+        assert run(verb, "--data", directory, "--database", f"zeo://127.0.0.1:{free_port}") == 69
+        assert f"zeo://127.0.0.1:{free_port} does not answer; start it first" in one_line(capsys)
+    open_site(load(data=directory))[0].close()
 
 
 def test_port_in_use_is_75_and_gives_the_directory_back(

@@ -136,7 +136,7 @@ class Client:
 class Program:
     """`haywain serve`, or another `verb`, on a directory; can be stopped, killed and started again."""
 
-    verb = "serve"
+    verb, ready = "serve", "haywain: serving "
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data, self.arguments = data, arguments
@@ -160,10 +160,14 @@ class Program:
     def start(self, port: int = 0) -> Self:
         """Start it and wait until it serves."""
         self.launch(port)
+        return self.start_launched()
+
+    def start_launched(self) -> Self:
+        """Wait until what was launched serves."""
         assert self.process is not None and self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], START_S)
         self.line = self.process.stdout.readline().decode() if ready else ""
-        if not self.line.startswith("haywain: serving "):
+        if not self.line.startswith(self.ready):
             self.kill()
             raise AssertionError(f"it printed {self.line!r} and on stderr:\n{self.log}")
         self.url = self.line.rpartition(" ")[2].strip()
@@ -222,6 +226,12 @@ class Program:
 
     def __exit__(self, *error: object) -> None:
         self.kill()
+
+
+class DatabaseProgram(Program):
+    """`haywain zeo` on a directory; its `url` is the URI of the database."""
+
+    verb, ready = "zeo", "haywain: zeo at "
 
 
 Make = Callable[..., Program]

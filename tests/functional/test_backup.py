@@ -17,7 +17,7 @@ def send(client: Client, stop: threading.Event, acknowledged: list[int]) -> None
 
 
 def flow(client: Client) -> bytes:
-    return client.data(client.search(reference="flow")["items"][0]["path"])
+    return client.data(client.search(portal_type="Data Stream", reference="flow")["items"][0]["path"])
 
 
 def test_backups_of_a_portal_that_serves_are_restored_and_served(make: Make, folder: Path) -> None:

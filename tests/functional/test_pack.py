@@ -40,9 +40,9 @@ def test_a_portal_that_serves_packs_and_is_verified_while_it_ingests(make: Make)
         stop.set()
         sender.join()
     assert acknowledged == [8 * n for n in range(len(acknowledged))]
-    assert client.data(client.search(reference="flow")["items"][0]["path"]) == b"".join(
-        b"%08d" % n for n in range(len(acknowledged))
-    )
+    assert client.data(
+        client.search(portal_type="Data Stream", reference="flow")["items"][0]["path"]
+    ) == b"".join(b"%08d" % n for n in range(len(acknowledged)))
     assert program.stop() == 0
     assert "Traceback" not in program.log, program.log
     rest: Any = run("pack", "--data", program.data, "--days", "0")

@@ -12,6 +12,8 @@ from haywain.portal_types.data_array import DataArray
 from haywain.store.array import Array
 from haywain.values import Column
 
+pytestmark = pytest.mark.storages(each_run=True)
+
 
 def new(portal: Portal, shape: Any = (0, 2), dtype: Any = "<f4", **properties: Any) -> DataArray:
     array = portal.new("Data Array", **properties)

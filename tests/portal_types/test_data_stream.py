@@ -5,6 +5,8 @@ import pytest
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 
+pytestmark = pytest.mark.storages(each_run=True)
+
 
 @pytest.mark.parametrize(
     "media_type",

@@ -1,23 +1,22 @@
 """A machine that drives Arrays in two connections beside ndarrays, and what the views must show meanwhile."""
 
-import shutil
-import tempfile
+import gc
 import time
 import weakref
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
+from tests.storages import Storage
 from transaction import TransactionManager
 from ZODB.POSException import ConflictError
 
 from haywain.store import extents
 from haywain.store.array import Array, StaleViewError
-from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.database import PortalConnection
 from haywain.store.mapping import Mapping
 from haywain.store.upkeep import fragmented, verify
 
@@ -98,13 +97,14 @@ class Session:
 class ArrayMachine(RuleBasedStateMachine):
     """`committed` is what everybody must see next; `version` counts the commits that changed an array."""
 
+    storages: ClassVar[Storage]
     most: ClassVar[int] = 4000
     row: ClassVar[tuple[int, ...]] = (7,)
 
     def __init__(self) -> None:
         super().__init__()
-        self.path = Path(tempfile.mkdtemp())
-        self.database = Database(open_storage(f"file:{self.path}"))
+        self.storage = self.storages.fresh()
+        self.database = self.storage.open()
         self.committed = {name: self.zeros(0) for name in NAMES}
         self.version = dict.fromkeys(NAMES, 0)
         self.count = 0
@@ -402,4 +402,5 @@ class ArrayMachine(RuleBasedStateMachine):
             session.views, session.memories = [], weakref.WeakKeyDictionary()
             session.connection.close()
         self.database.close()
-        shutil.rmtree(self.path)
+        gc.collect()  # as in the machine of streams
+        assert not self.storage.temporary()

@@ -4,15 +4,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.storages import Storage
 from transaction import TransactionManager
 from transaction.interfaces import NoTransaction
 
 from haywain.store import block, chunk, extents, stream
-from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.database import Database, PortalConnection
 
 if TYPE_CHECKING:
     from tests.store.two import Two
@@ -21,9 +21,9 @@ Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """A new object database with blobs in `tmp_path`."""
-    opened = Database(open_storage(f"file:{tmp_path}"))
+def database(storage: Storage) -> Iterator[Database]:
+    """A new object database; a FileStorage has its blobs in `tmp_path`."""
+    opened = storage.open()
     yield opened
     opened.close()
 

@@ -16,6 +16,8 @@ from haywain.store.array import Array
 from haywain.store.assignment import assign, tiles
 from haywain.store.indexing import select
 
+pytestmark = pytest.mark.storages()
+
 STRUCTURE = np.dtype([("time", "<M8[us]"), ("level", "<f4"), ("axis", "<i2", (3,)), ("name", "S5")])
 DTYPES = ["<i2", ">f8", "<M8[ms]", "<c16", "?", "<U3", STRUCTURE]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from tests.storages import Storage
 from tests.store.array_machine import ArrayMachine
 
 from haywain.store import address_space, block, extents, pagemap
@@ -29,18 +30,18 @@ def shrink(patch: pytest.MonkeyPatch, page: int = PAGE) -> None:
 
 @pytest.fixture(params=["scan", "pagemap", "large-pages"])
 def machine(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None, storage: Storage
 ) -> Iterator[type[ArrayMachine]]:
     """A machine, with one of the ways to find what was written, or with pages of 64 KiB."""
     gc.collect()  # what other tests left
     used = address_space.BUDGET.used
     if request.param == "large-pages":
         shrink(monkeypatch, 16 * PAGE)
-        yield LargePages
+        yield type("Machine", (LargePages,), {"storages": storage})
     else:
         monkeypatch.setattr(pagemap, "METHOD", request.param)
         shrink(monkeypatch)
-        yield ArrayMachine
+        yield type("Machine", (ArrayMachine,), {"storages": storage})
     gc.collect()
     assert address_space.BUDGET.used == used
 
@@ -57,7 +58,16 @@ def test_an_array_is_an_ndarray_with_transactions(machine: type[ArrayMachine]) -
     run(machine, 8, 40)
 
 
+@pytest.mark.storages("zeo-shared", "zeo-private", "no-blobs", each_run=True)
+def test_an_array_is_an_ndarray_on_every_storage(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, unsynced: None
+) -> None:
+    shrink(monkeypatch)
+    run(type("Machine", (ArrayMachine,), {"storages": storage}), 3, 40)
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
+@pytest.mark.storages()
 def test_an_array_is_an_ndarray_for_long(machine: type[ArrayMachine]) -> None:
     run(machine, None, 60)

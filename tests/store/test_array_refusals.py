@@ -18,7 +18,8 @@ from haywain.store.mapping import Mapping
 from haywain.store.upkeep import verify
 from haywain.store.views import views_of
 
-pytestmark = pytest.mark.usefixtures("small_blocks")
+pytestmark = [pytest.mark.usefixtures("small_blocks"), pytest.mark.storages()]
+in_files = pytest.mark.storages("file")
 
 
 def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +94,7 @@ def committed_blob(tmp_path: Path) -> Path:
     return found
 
 
+@in_files
 def test_a_blob_that_is_short_is_refused_before_it_is_mapped(two: Two, tmp_path: Path) -> None:
     two[0].append(np.ones(1500, "i8"))
     two.commit(0)
@@ -106,6 +108,7 @@ def test_a_blob_that_is_short_is_refused_before_it_is_mapped(two: Two, tmp_path:
 
 
 @pytest.mark.parametrize("at", [0, 5_000, -1])
+@in_files
 def test_verify_names_the_rows_of_a_flipped_bit(two: Two, tmp_path: Path, at: int) -> None:
     two[0].resize(0)
     two[0].append(np.ones(1500, "i8"))

@@ -15,8 +15,8 @@ from ZODB.Connection import TransactionMetaData
 from ZODB.POSException import ConflictError, StateLoadError
 from ZODB.utils import p64, u64, z64
 
-from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
-from haywain.store import database as module
+from haywain.errors import CorruptDataError, DatabaseServerError, DataDirectoryError, DataDirectoryInUseError
+from haywain.store import zeo_client
 from haywain.store.chunk import Record
 from haywain.store.database import Database, NamedLocks, PortalConnection, open_storage, tid_of
 
@@ -34,7 +34,24 @@ def test_a_directory_is_opened_as_it_is_named(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize(
     "uri",
-    ["mysql://host/db", "/var/lib/x", "", "file:", "file://", "zeo:", "zeo://", "zeo://host:port", "zeo:x"],
+    [
+        "mysql://host/db",
+        "/var/lib/x",
+        "",
+        "file:",
+        "file://",
+        "memory:x",
+        "zeo:",
+        "zeo://",
+        "zeo://host:port",
+        "zeo:x",
+        "zeo://host:1?share=/x",
+        "zeo://host:1?shared=/no/blobs",
+        "zeo://host:1?wait_s=never",
+        "zeo://host:1?wait_s=-1",
+        "zeo://host:1?cache_mib=0",
+        "zeo://host:1?x",
+    ],
 )
 def test_an_unknown_uri_is_refused(uri: str) -> None:
     with pytest.raises(DataDirectoryError, match="cannot be opened"):
@@ -66,8 +83,8 @@ def test_a_database_in_use_is_not_touched_and_names_the_process(database: Databa
 
 
 def test_a_server_that_does_not_answer_is_an_error(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SERVER_WAIT_S", 0.2)
-    with pytest.raises(TemporaryError, match=f"zeo://127.0.0.1:{free_port} does not answer"):
+    monkeypatch.setattr(zeo_client, "START_WAIT_S", 0.2)
+    with pytest.raises(DatabaseServerError, match=f"zeo://127.0.0.1:{free_port} does not answer"):
         open_storage(f"zeo://127.0.0.1:{free_port}")
 
 

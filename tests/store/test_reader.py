@@ -22,6 +22,9 @@ from haywain.store.stream import Stream
 Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
 
 
+pytestmark = pytest.mark.storages()
+
+
 @pytest.fixture(params=["records", "segment"])
 def stored(request: pytest.FixtureRequest, small: None, begin: Begin) -> Callable[[bytes], Stream]:
     """Call it with bytes for a stream of them, in Records and in Segments."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.storages import Storage
 from transaction import TransactionManager
 from ZODB.blob import Blob
 from ZODB.POSException import ConflictError
@@ -20,6 +21,10 @@ from haywain.store.stream import Generation, Stream
 from haywain.values import MIB
 
 Begin = Callable[[], tuple[PortalConnection, TransactionManager]]
+
+pytestmark = pytest.mark.storages(each_run=True)
+with_files = pytest.mark.storages("file", "zeo-shared", "zeo-private", each_run=True)
+in_files_of_the_database = pytest.mark.storages("file", "zeo-shared", each_run=True)
 
 
 @pytest.fixture
@@ -165,25 +170,35 @@ def test_a_generation_that_is_appended_to_is_not_sealed(open_stream: Open) -> No
     assert not stream.seal(128)
 
 
-def test_a_pack_removes_the_records_of_a_seal(open_stream: Open, database: Database, tmp_path: Path) -> None:
+def test_a_pack_removes_the_records_of_a_seal(
+    open_stream: Open, database: Database, storage: Storage
+) -> None:
     stream, manager = open_stream()
     stream.seal(0)
     stream.seal(64)
     manager.commit()
-    before = (tmp_path / "Data.fs").stat().st_size
+    data_fs = storage.folder / "Data.fs"
+    before = data_fs.stat().st_size
     database.pack()
-    assert (tmp_path / "Data.fs").stat().st_size < before
+    assert data_fs.stat().st_size < before
     assert committed(database) == bytes(range(150))
 
 
-def test_files_become_segments_by_link(open_stream: Open, tmp_path: Path, content: bytes) -> None:
+@in_files_of_the_database
+def test_files_become_segments_by_link(open_stream: Open, tmp_path: Path, storage: Storage) -> None:
+    stream, manager = open_stream()
+    paths = [piece(tmp_path, "one", b"1" * 64), piece(tmp_path, "two", b"22")]
+    stream.append_files(paths)
+    manager.commit()
+    assert {p.stat().st_ino for p in storage.blobs()} == {path.stat().st_ino for path in paths}
+
+
+def test_files_become_segments_and_stay(open_stream: Open, tmp_path: Path, content: bytes) -> None:
     stream, manager = open_stream()
     paths = [piece(tmp_path, "one", b"1" * 64), piece(tmp_path, "two", b"22")]
     assert stream.append_files(paths) == 150
     assert stream.read() == content + b"1" * 64 + b"22"
     manager.commit()
-    blobs = {path.stat().st_ino for path in (tmp_path / "blobs").rglob("*.blob")}
-    assert blobs == {path.stat().st_ino for path in paths}
     assert [path.read_bytes() for path in paths] == [b"1" * 64, b"22"]
     for path in paths:
         path.unlink()
@@ -199,25 +214,27 @@ def test_a_file_that_is_no_segment_is_refused(open_stream: Open, tmp_path: Path,
         stream.append_files([piece(tmp_path, "odd", b"x" * size)])
 
 
+@in_files_of_the_database
 def test_an_abort_leaves_the_files_and_nothing_else(
-    open_stream: Open, tmp_path: Path, content: bytes
+    open_stream: Open, tmp_path: Path, content: bytes, storage: Storage
 ) -> None:
     stream, manager = open_stream()
-    before = sorted((tmp_path / "blobs").rglob("*"))
+    before = sorted((storage.folder / "blobs").rglob("*"))
     path = piece(tmp_path, "one", b"1" * 64)
     stream.append_files([path])
     manager.savepoint()
     stream.append_files([path])
     manager.abort()
     gc.collect()
-    assert sorted((tmp_path / "blobs").rglob("*")) == before
+    assert sorted((storage.folder / "blobs").rglob("*")) == before
     assert path.stat().st_nlink == 1
     manager.begin()
     assert stream.read() == content
 
 
+@with_files
 def test_files_can_be_appended_again_after_a_conflict(
-    open_stream: Open, database: Database, tmp_path: Path, content: bytes
+    open_stream: Open, database: Database, tmp_path: Path, content: bytes, storage: Storage
 ) -> None:
     (stream, manager), (other, others_manager) = open_stream(), open_stream()
     path = piece(tmp_path, "one", b"1" * 64)
@@ -228,16 +245,17 @@ def test_files_can_be_appended_again_after_a_conflict(
         manager.commit()
     manager.abort()
     gc.collect()
-    assert not list((tmp_path / "blobs").rglob("*.blob"))
+    assert not storage.blobs() and not storage.temporary() and path.stat().st_nlink == 1
     manager.begin()
     stream.append_files([path])
     manager.commit()
-    assert path.stat().st_nlink == 2
+    assert len(storage.blobs()) == 1 and path.stat().st_nlink == 2
     assert committed(database) == content + b"first" + b"1" * 64
 
 
+@with_files
 def test_a_file_that_cannot_be_taken_leaves_no_link(
-    open_stream: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_stream: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: Storage
 ) -> None:
     stream, _ = open_stream()
     folder = tmp_path / "pieces"
@@ -250,7 +268,7 @@ def test_a_file_that_cannot_be_taken_leaves_no_link(
     monkeypatch.setattr(Blob, "consumeFile", fail)
     with pytest.raises(OSError, match="gone"):
         stream.append_files([path])
-    assert list(folder.iterdir()) == [path] and not list((tmp_path / "blobs" / "tmp").iterdir())
+    assert path.stat().st_nlink == 1 and not storage.temporary()
 
 
 def test_a_file_elsewhere_is_copied(
@@ -281,6 +299,7 @@ connection.root()["stream"].append_files([Path(sys.argv[2])])
 """
 
 
+@pytest.mark.storages("file")
 def test_a_kill_between_link_and_rename_leaves_no_link(database: Database, tmp_path: Path) -> None:
     database.close()
     folder = tmp_path / "pieces"
@@ -368,6 +387,7 @@ def test_modified_is_when_the_last_bytes_came(open_stream: Open, monkeypatch: py
     assert Stream().modified == 0
 
 
+@with_files
 def test_sealing_and_reading_take_little_memory(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("haywain.store.stream.GENERATION_SIZE", 24 * MIB)
     monkeypatch.setattr("haywain.store.stream.RECORD_SIZE", MIB)

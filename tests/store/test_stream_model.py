@@ -1,11 +1,10 @@
 """A Stream against a `bytearray`, in two connections: writes, commits, aborts and conflicts in any order."""
 
 import gc
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -17,10 +16,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.storages import Storage
 from transaction import TransactionManager
 from ZODB.POSException import ConflictError
 
-from haywain.store.database import Database, PortalConnection, open_storage
+from haywain.store.database import PortalConnection
 from haywain.store.stream import Stream
 
 who = st.integers(0, 1)
@@ -63,9 +63,12 @@ class Session:
 class StreamMachine(RuleBasedStateMachine):
     """`committed` is what everybody must see next; `log` is what each commit did."""
 
+    storages: ClassVar[Storage]
+
     def __init__(self) -> None:
         super().__init__()
-        self.path = Path(tempfile.mkdtemp())
+        self.storage = self.storages.fresh()
+        self.path = self.storage.path
         self.committed, self.blobs = bytes(range(200)), 0
         self.log: list[Pending] = []
         self.readers: list[tuple[Any, bytes]] = []
@@ -76,7 +79,7 @@ class StreamMachine(RuleBasedStateMachine):
         self._begin()
 
     def _open(self) -> None:
-        self.database = Database(open_storage(f"file:{self.path}"))
+        self.database = self.storage.open()
         managers = [TransactionManager(explicit=True) for _ in range(2)]
         self.sessions = [Session(self.database.connect(manager), manager) for manager in managers]
 
@@ -228,25 +231,29 @@ class StreamMachine(RuleBasedStateMachine):
         self.database.close()
 
     def teardown(self) -> None:
-        try:
-            self._close()
-            gc.collect()  # ZODB's ObjectWriter is a cycle; after a conflict it holds what was not yet written
-            assert not list((self.path / "blobs/tmp").iterdir())
-            assert len(list((self.path / "blobs").rglob("*.blob"))) == self.blobs
-            assert {path.name for path in self.path.iterdir()} <= {
-                "Data.fs", "Data.fs.index", "Data.fs.lock", "Data.fs.tmp", "blobs"
-            }  # fmt: skip
-        finally:
-            shutil.rmtree(self.path)
+        self._close()
+        gc.collect()  # ZODB's ObjectWriter is a cycle; after a conflict it holds what was not yet written
+        assert not self.storage.temporary()
+        assert len(self.storage.blobs()) == (0 if self.storage.kind == "no-blobs" else self.blobs)
+        assert {path.name for path in self.path.iterdir()} <= {
+            "Data.fs", "Data.fs.index", "Data.fs.lock", "Data.fs.tmp", "blobs", "cache", "emptied"
+        }  # fmt: skip
 
 
-@pytest.mark.usefixtures("small", "unsynced")
-def test_a_stream_is_a_bytearray_with_transactions() -> None:
-    run_state_machine_as_test(StreamMachine, settings=settings(max_examples=12, stateful_step_count=30))
+@pytest.fixture
+def machine(storage: Storage, small: None, unsynced: None) -> type[StreamMachine]:
+    """The machine on a kind of storage."""
+    return type("Machine", (StreamMachine,), {"storages": storage})
+
+
+@pytest.mark.storages(each_run=True)
+def test_a_stream_is_a_bytearray_with_transactions(machine: type[StreamMachine], storage: Storage) -> None:
+    examples = 12 if storage.kind == "file" else 4
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=30))
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@pytest.mark.usefixtures("small", "unsynced")
-def test_a_stream_is_a_bytearray_for_long() -> None:
-    run_state_machine_as_test(StreamMachine, settings=settings(stateful_step_count=50))
+@pytest.mark.storages()
+def test_a_stream_is_a_bytearray_for_long(machine: type[StreamMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=50))

@@ -7,6 +7,7 @@ Two transactions may each see the other's activity at a gate and both leave it s
 tells the Workers which gates to look at, and a sweep looks at all of them now and then.
 """
 
+import random
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
@@ -175,14 +176,19 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
     def _loaded(self, entry: Entry) -> Activity:
         return cast(Activity, self.shard(entry[2]).activities[entry[2]])
 
-    def next_ready(self) -> Activity | None:
-        """Return what is to run next: the highest priority, then the oldest; None if nothing may run."""
+    def next_ready(self, is_contended: bool = False) -> Activity | None:
+        """Return what is to run next: the highest priority, then the oldest; None if nothing may run.
+
+        Where another process was quicker to claim, one at random of those that are first in their shards: if
+        all went for the oldest, all but one would meet a conflict each time.
+        """
         now = clock.now_s()
         for entry in self.firsts("later"):
             if entry[1] <= now:
                 self.settle(self._loaded(entry))
         while found := self.firsts("ready"):
-            record = self._loaded(found[0])
+            equals = [entry for entry in found if entry[1] == found[0][1]]
+            record = self._loaded(random.choice(equals) if is_contended else found[0])  # noqa: S311  # no secret
             self.settle(record)  # since it became ready, something may have come to hold it back
             if record.place[0] == "ready":
                 return record

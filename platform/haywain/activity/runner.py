@@ -31,7 +31,7 @@ from haywain.activity.kind import Work
 from haywain.activity.method import Method, method_of
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import ERROR_LENGTH, TRACE_LENGTH, Activity
-from haywain.errors import HaywainError, InvalidError
+from haywain.errors import DatabaseServerError, HaywainError, InvalidError
 from haywain.security import require
 from haywain.values import KIB, MIB
 
@@ -77,7 +77,7 @@ class Run:
             _log.info("activity %s is another's now", self.guard.id)
         except Interrupted as why:
             end_interrupted(self.site, self.guard, why)
-        except (ConflictError, TransientError):
+        except (ConflictError, TransientError, DatabaseServerError):
             later = clock.now_s() + random.uniform(0, FIRST_DELAY_S)  # noqa: S311  # jitter
             change_mine(self.site, self.guard, lambda outbox, record: outbox.settle(record, at=later))
         except BaseException as error:  # what a kind may raise is not ours to know

@@ -27,8 +27,8 @@ def sweep(workers: "Workers") -> None:
     """Look at everything once."""
     site = workers.site
     running = frozenset(guard.id for guard in workers.guards())
-    is_sole = not site.settings.database or site.settings.database.startswith("file:")
-    site.transact(lambda portal: take_back(portal, workers.process, running, is_sole))
+    judges = site.has_watched(MISSED_BEATS * HEARTBEAT_S)
+    site.transact(lambda portal: take_back(portal, workers.process, running, site.is_sole, judges))
     while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
         pass
     began = time.monotonic()
@@ -39,11 +39,14 @@ def sweep(workers: "Workers") -> None:
         workers.circles_next = began + took_s / CIRCLES_SHARE if took_s > CIRCLES_S else 0.0
 
 
-def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: bool) -> None:
+def take_back(
+    portal: "Portal", process: str, running: frozenset[str], is_sole: bool, judges: bool = True
+) -> None:
     """Take activities back from Workers that died.
 
-    Who alone has the database knows that all others are dead; else it tells three missed heartbeats.  What
-    this process claimed and does not run goes back without a death.
+    Who alone has the database knows that all others are dead; else three missed heartbeats tell it, to one
+    who `judges`: while the database was away nobody could beat.  What this process claimed and does not run
+    goes back without a death.
     """
     outbox, now = Outbox.of(portal.root), clock.now_s()
     late = now - MISSED_BEATS * HEARTBEAT_S
@@ -53,7 +56,7 @@ def take_back(portal: "Portal", process: str, running: frozenset[str], is_sole: 
         if record.process == process:
             if id not in running and record.started < now - HEARTBEAT_S:
                 leave(outbox, record, lambda outbox, record: outbox.settle(record))
-        elif is_sole or max(record.started, outbox.beats.get(record.process, 0.0)) < late:
+        elif is_sole or (judges and max(record.started, outbox.beats.get(record.process, 0.0)) < late):
             leave(outbox, record, bury)
 
 

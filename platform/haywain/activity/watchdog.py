@@ -18,6 +18,7 @@ from haywain import clock
 from haywain.activity.guard import Cancelled, Crowded, Guard, OverLimit, Stopping
 from haywain.activity.outbox import Outbox
 from haywain.activity.runner import end_interrupted
+from haywain.errors import DatabaseServerError
 from haywain.values import KIB, MIB
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Watchdog(threading.Thread):
             self._workers.wait_for_end(TICK_S)
             try:
                 self._look()
+            except DatabaseServerError as error:
+                _log.warning("the watchdog is blind: %s", error)
+                self._workers.wait_for_end(HEARTBEAT_S)
             except Exception:  # whatever it is, the next look may succeed
                 _log.exception("the watchdog failed; it looks again in %g s", TICK_S)
 

@@ -5,8 +5,10 @@ is shared; in this one a lock keeps two threads from claiming the same, and the 
 """
 
 import logging
+import random
 import threading
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ZODB.POSException import ConflictError
@@ -23,7 +25,7 @@ from haywain.activity.record import ENDED, Activity
 from haywain.activity.runner import Run, process_name
 from haywain.activity.sweeper import sweep
 from haywain.activity.watchdog import Watchdog, memory_bytes
-from haywain.errors import InvalidError
+from haywain.errors import DatabaseServerError, InvalidError, TemporaryError
 
 if TYPE_CHECKING:
     from haywain.document import Document
@@ -154,6 +156,9 @@ class Workers:
             rung = self.bell.rung
             try:
                 idle_s = self.run_next()
+            except TemporaryError as error:
+                _log.warning("a worker waits: %s", error)
+                idle_s = SWEEP_S if isinstance(error, DatabaseServerError) else random.random()  # noqa: S311
             except BaseException:  # the disk is full, conflicts without end: the next try may succeed
                 _log.exception("a worker failed; it goes on in %g s", SWEEP_S)
                 idle_s = SWEEP_S
@@ -169,7 +174,10 @@ class Workers:
             sweep(self)
         with self._claiming:
             gates = self.bell.take_gates()
-            (guard, idle_s), _ = self.site.transact(lambda portal: self._claim(portal, gates))
+            tries = count()
+            (guard, idle_s), _ = self.site.transact(
+                lambda portal: self._claim(portal, gates, next(tries) > 0)
+            )
             if guard is not None:
                 self._remember(guard)
         if guard is None:
@@ -182,12 +190,12 @@ class Workers:
             self.bell.ring()
         return 0.0
 
-    def _claim(self, portal: "Portal", gates: set[Gate]) -> tuple[Guard | None, float]:
+    def _claim(self, portal: "Portal", gates: set[Gate], is_contended: bool) -> tuple[Guard | None, float]:
         outbox = Outbox.of(portal.root)
         again = frozenset(gate for gate in gates if outbox.open_gate(gate) == AT_ONCE)
         if again:
             self.bell.ring(again)
-        record = outbox.next_ready()
+        record = outbox.next_ready(is_contended)
         if record is None:
             at = outbox.next_time()
             return None, SWEEP_S if at is None else min(max(at - clock.now_s(), 0.01), SWEEP_S)

@@ -123,6 +123,7 @@ class Catalog:
 
     def _reading(self) -> AbstractContextManager[Connection]:
         """Return an SQL connection to search by."""
+        self._store.catch_up()
         return self._store.engine.connect()
 
     def _overlay(self) -> dict[int, dict[str, Any] | None]:

@@ -62,6 +62,7 @@ class PastCatalog(Catalog):
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """Hold SQLite's snapshot from before the log is read: what commits meanwhile is in neither."""
+        self._store.catch_up()
         with self._store.engine.connect() as sql:
             sql.exec_driver_sql("begin")
             try:

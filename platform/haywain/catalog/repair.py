@@ -16,6 +16,7 @@ from haywain.catalog.schema import applied, documents, row_of, watermark
 from haywain.catalog.store import CatalogStore
 from haywain.document import Document, PortalRoot
 from haywain.store.database import Database, PortalConnection
+from haywain.values import Tid
 
 BATCH = 200
 _log = logging.getLogger(__name__)
@@ -28,42 +29,67 @@ def repair(store: CatalogStore, database: Database) -> int:
     Idempotent, and safe beside running writers: rows are made from the current state of the objects while
     SQLite's write lock is held, and nothing is committed to ZODB meanwhile, so there is no cycle of locks.
     """
+    fixed = 0
     with store.engine.connect() as sql:
         start = sql.execute(select(func.max(watermark.c.tid))).scalar() or 0
-        announced, last = _announced(database, start)
-        known = {row[0] for row in sql.execute(select(applied.c.token))}
-        fixed = sum(_reindex(sql, database, *found) for found in announced if found[1] not in known)
-        _move_watermark(sql, last)
-    if fixed:
-        _log.warning("the catalog missed %d transactions; they are indexed now", fixed)
+        for last, announced in _announced(database, start):
+            fixed += _reindex(sql, database, _unknown(sql, announced)) if announced else 0
+            _move_watermark(sql, last)
     return fixed
 
 
-def _announced(database: Database, start: int) -> tuple[list[tuple[int, bytes, list[int]]], int]:
-    """Return (tid, token, uids) of the transactions after `start`, and the last one looked at."""
-    found, last = [], start
+def watermark_tid(store: CatalogStore) -> Tid:
+    """Return the last transaction up to which the catalog misses nothing."""
+    with store.engine.connect() as sql:
+        return Tid(f"{sql.execute(select(func.max(watermark.c.tid))).scalar() or 0:016x}")
+
+
+Announced = tuple[int, bytes, list[int]]
+"""A transaction that changed documents: its tid, its token, their uids."""
+
+
+def _announced(database: Database, start: int) -> Iterator[tuple[int, list[Announced]]]:
+    """Yield, batch by batch, the last tid looked at after `start` and those that changed documents."""
+    found: list[Announced] = []
+    last, count = start, 0
     iterator = database.storage.iterator(p64(start + 1))
     for record in iterator:
-        last = u64(record.tid)
+        last, count = u64(record.tid), count + 1
         if HEADER in record.extension:
             found.append((last, *record.extension[HEADER]))
+        if count % BATCH == 0:
+            yield last, found
+            found = []
     if hasattr(iterator, "close"):
         iterator.close()
-    return found, last
+    if count % BATCH:
+        yield last, found
 
 
-def _reindex(sql: Connection, database: Database, tid: int, token: bytes, uids: list[int]) -> bool:
+def _unknown(sql: Connection, announced: list[Announced]) -> list[Announced]:
+    tokens = [token for _, token, _ in announced]
+    known = {row[0] for row in sql.execute(select(applied.c.token).where(applied.c.token.in_(tokens)))}
+    return [found for found in announced if found[1] not in known]
+
+
+def _reindex(sql: Connection, database: Database, missing: list[Announced]) -> int:
+    """Make the rows of transactions, except where the writer was only late; return of how many."""
+    if not missing:
+        return 0
     with writing(sql), _snapshot(database) as connection:
-        if sql.execute(select(applied.c.txn).where(applied.c.token == token)).first():
-            return False
-        found = {uid: row_in(connection, uid) for uid in uids}
+        missing = _unknown(sql, missing)
+        found = {uid: row_in(connection, uid) for _, _, uids in missing for uid in uids}
         gone = [uid for uid, row in found.items() if row is None]
-        write(sql, token, [row for row in found.values() if row is not None], gone, tid)
-        return True
+        rows = [row for row in found.values() if row is not None]
+        for number, (tid, token, _) in enumerate(missing):
+            write(sql, token, [] if number else rows, [] if number else gone, tid)
+        return len(missing)
 
 
 def _move_watermark(sql: Connection, tid: int) -> None:
     with writing(sql):
+        if (sql.execute(select(func.max(watermark.c.tid))).scalar() or 0) > tid:
+            return  # another thread has looked farther meanwhile
         sql.execute(delete(watermark))
         sql.execute(insert(watermark).values(tid=tid))
         sql.execute(delete(applied).where(applied.c.tid <= tid, applied.c.tid > 0))

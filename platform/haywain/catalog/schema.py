@@ -51,6 +51,9 @@ applied = Table(
 watermark = Table("watermark", metadata, Column("tid", BigInteger, nullable=False))
 """Up to this transaction nothing is missing."""
 
+origin = Table("origin", metadata, Column("key", String, nullable=False))
+"""Of which database the rows are: the key of its root."""
+
 temporary = MetaData()
 pending = Table(
     "pending", temporary, *_columns(), Column("gone", Integer, nullable=False), prefixes=["TEMPORARY"]

@@ -1,20 +1,27 @@
 """The SQL database of the catalog: SQLite in WAL mode, in the data directory, rebuildable."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, delete, event, insert, select
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from haywain.catalog.schema import TEXT, VERSION, metadata
+from haywain.catalog.rows import writing
+from haywain.catalog.schema import TEXT, VERSION, applied, documents, metadata, origin, watermark
 from haywain.errors import DataDirectoryError
 
 _log = logging.getLogger(__name__)
 
 
 class CatalogStore:
-    """A process's connections to it."""
+    """A process's connections to it.
+
+    `catch_up` is called before each search; where other processes change the database it has the rows follow.
+    """
+
+    catch_up: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, path: Path) -> None:
         """Open or create it; one of another version, or damaged, is emptied: `is_new` asks for a reindex.
@@ -48,6 +55,22 @@ class CatalogStore:
         with self.engine.connect() as connection:
             connection.exec_driver_sql(f"pragma user_version = {VERSION}")
         self.is_new = False
+
+    def belong_to(self, key: str) -> None:
+        """Belong to the database with this key; the rows of another one are dropped, and `is_new` is true."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(origin.c.key)).scalar()
+            if found == key:
+                return
+            if found is not None:
+                self.is_new = True
+                connection.exec_driver_sql("pragma user_version = 0")
+            with writing(connection):
+                for table in (documents, applied, watermark, origin) if found is not None else ():
+                    connection.execute(delete(table))
+                if found is not None:
+                    connection.exec_driver_sql("delete from documents_text")
+                connection.execute(insert(origin).values(key=key))
 
     def close(self) -> None:
         """Close all SQL connections."""

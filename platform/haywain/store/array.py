@@ -27,11 +27,11 @@ from persistent import Persistent
 from haywain.errors import InvalidError
 from haywain.store import extents, pagemap
 from haywain.store.block import Block, Changes, Size
-from haywain.store.chunk import BlobChunk
 from haywain.store.extents import Extents, Span, ceil, floor, joined, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
 from haywain.store.merging import absorbed
+from haywain.store.record_chunk import Chunk, write_chunk
 from haywain.store.rows import check_bytes, check_dtype, check_shape, describe, flat, parse
 from haywain.store.run import Read, Run, concatenated, grouped
 from haywain.store.views import views_of
@@ -251,9 +251,9 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         self.changes.note()
         views.changed(self, [number], spans)
 
-    def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, BlobChunk, int, int]]]:
+    def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, Chunk, int, int]]]:
         """Write runs into chunks of at most a block each; return the new extents of each block."""
-        placed: dict[int, list[tuple[int, BlobChunk, int, int]]] = {}
+        placed: dict[int, list[tuple[int, Chunk, int, int]]] = {}
         for group in grouped(runs, extents.BLOCK_SIZE):
             chunk = self._chunk(group)
             position = 0
@@ -268,9 +268,9 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
                 position += high - low
         return placed
 
-    def _chunk(self, runs: list[Run]) -> BlobChunk:
+    def _chunk(self, runs: list[Run]) -> Chunk:
         buffers = (buffer for run in runs for buffer in run.read(run.low, run.high))
-        chunk = BlobChunk.write(self._p_jar, (memoryview(buffer) for buffer in buffers))
+        chunk = write_chunk(self._p_jar, (memoryview(buffer) for buffer in buffers))
         assert chunk.length == sum(run.high - run.low for run in runs)
         self._p_jar.add(chunk)
         return chunk

@@ -8,8 +8,9 @@ from ZODB.POSException import ConflictError
 
 from haywain import clock
 from haywain.store import extents
-from haywain.store.chunk import BlobChunk, Record, checked
+from haywain.store.chunk import Record, checked
 from haywain.store.extents import Extents, Span, ceil, floor, united
+from haywain.store.record_chunk import Chunk
 from haywain.values import MIB
 
 TAIL_SIZE = MIB
@@ -22,7 +23,7 @@ TAIL_RECORDS = 1024
 class Block(Persistent):  # type: ignore[misc]  # persistent has no types
     """The extents of one block, over chunks."""
 
-    extents: Extents[BlobChunk] = ()
+    extents: Extents[Chunk] = ()
 
 
 class Size(Persistent):  # type: ignore[misc]  # persistent has no types

@@ -163,8 +163,10 @@ class BlobChunk(Persistent):  # type: ignore[misc]  # persistent has no types
             mapped = mmap.mmap(file.fileno(), stop - first, access=mmap.ACCESS_READ, offset=first)
         return memoryview(mapped)[start - first :]
 
-    def open(self) -> IO[bytes]:
+    def open(self, start: int = 0, stop: int | None = None) -> IO[bytes]:
         """Open the blob's file through the storage, which survives that a ZEO client's cache is emptied.
+
+        The caller reads [start, stop) of it; for a blob that does not matter.
 
         Raises CorruptDataError if it is not there or too short: reading mapped bytes behind its end would
         be SIGBUS.

@@ -1,15 +1,14 @@
 """The object database: the one place that knows the kinds of storage.
 
 `file:DIR` is a FileStorage with blobs in this process; `zeo://host:port` and `zeo:///socket` a ZEO
-client, for several processes.  PostgreSQL (RelStorage) follows the same URI scheme.
+client, for several processes; `memory:` is gone with its process and keeps no blobs.  PostgreSQL (RelStorage)
+follows the same URI scheme.
 """
 
-import re
 import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from persistent import Persistent
 from transaction import TransactionManager
@@ -21,45 +20,31 @@ from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSError
 from ZODB.utils import u64, z64
 
-from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError, TemporaryError
+from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError
+from haywain.store.allowed import is_allowed, is_class_of
 from haywain.store.durable import DurableFileStorage
+from haywain.store.memory import MemoryStorage
 from haywain.store.tail import mend_tail
+from haywain.store.zeo_address import ZeoAddress
 from haywain.values import MIB, Tid
 
 CACHE_OBJECTS, CACHE_BYTES = 4000, 8 * MIB
 """What a connection keeps between transactions; by ZODB's default 400 Records of 1 MiB each."""
 
-SERVER_WAIT_S = 10
-"""How long a database server may take to answer at first."""
-
-ALLOWED_MODULES = re.compile(
-    r"haywain\.(store|document|catalog|security|ingestion|activity|portal_types)(\.\w+)*"
-    r"|BTrees\.\w+|persistent(\.\w+)*|ZODB\.blob"
-)
-"""Modules whose classes may be loaded from the database; anything else in a record is refused."""
-
-_ALLOWED_NAMES = {
-    ("copyreg", "_reconstructor"),
-    ("builtins", "object"),
-    ("datetime", "datetime"),
-    ("datetime", "timedelta"),
-    ("datetime", "timezone"),
-    ("builtins", "set"),
-    ("builtins", "frozenset"),
-}
-
 
 def open_storage(uri: str, cache: Path | None = None) -> Any:  # Any: ZODB's storages share no type
-    """Open a storage by its URI; `cache` is where a ZEO client keeps blobs, without it there are none.
+    """Open a storage by its URI; `cache` is where a ZEO client keeps blobs that it does not share.
 
     Raises DataDirectoryError if the URI is unknown or the file cannot be used, DataDirectoryInUseError if
-    another process has it, TemporaryError if a server does not answer.
+    another process has it, DatabaseServerError if a server does not answer.
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "file" and rest.removeprefix("//"):
         return _open_file(Path(rest.removeprefix("//")))
     if scheme == "zeo" and rest.startswith("//"):
         return _open_zeo(uri, cache)
+    if uri == "memory:":
+        return MemoryStorage()
     raise DataDirectoryError(f"The database {uri!r} cannot be opened: use file:DIR or zeo://HOST:PORT")
 
 
@@ -81,26 +66,20 @@ def _open_file(directory: Path) -> DurableFileStorage:
 
 
 def _open_zeo(uri: str, cache: Path | None) -> Any:
-    from ZEO.ClientStorage import ClientStorage
-    from ZEO.Exceptions import ClientDisconnected
+    from haywain.store.zeo_client import RemoteStorage  # without a server nobody pays for it
 
-    try:
-        parts = urlsplit(uri)
-        address = (parts.hostname, parts.port or 8100) if parts.hostname else parts.path
-        if not address:
-            raise ValueError("it names neither a host nor a socket")
-    except ValueError as error:
-        raise DataDirectoryError(f"The database {uri!r} cannot be opened: {error}") from error
-    try:
-        return ClientStorage(
-            address,
-            blob_dir=str(cache) if cache else None,
-            shared_blob_dir=False,
-            server_sync=True,
-            wait_timeout=SERVER_WAIT_S,
+    found = ZeoAddress.parse(uri)
+    if found.shared is not None and not (found.shared / ".layout").is_file():
+        raise DataDirectoryError(
+            f"The database {uri!r} cannot be opened: {found.shared} is not the server's directory of blobs"
         )
-    except ClientDisconnected as error:
-        raise TemporaryError(f"The database server {uri} does not answer; start it first") from error
+    return RemoteStorage(
+        found.place,
+        found.shared or cache,
+        is_shared=found.shared is not None,
+        cache_bytes=found.cache_bytes,
+        wait_s=found.wait_s,
+    )
 
 
 class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
@@ -128,6 +107,14 @@ class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
             return self.last_tid
 
         self._storage.tpc_finish = note_tid
+
+    def open(self, transaction_manager: Any = None, delegate: bool = True) -> None:
+        """Begin to be used; if the database does not answer, go back to the pool at once."""
+        try:
+            super().open(transaction_manager, delegate)
+        except BaseException:
+            self.close()
+            raise
 
     def _tpc_cleanup(self) -> None:
         """Let go of what was added: after a conflict ZODB would keep it, and the files of its blobs."""
@@ -171,16 +158,10 @@ class Database(DB):  # type: ignore[misc]  # ZODB has no types
 
 
 def find_class(modulename: str, globalname: str, modules: frozenset[str] = frozenset()) -> Any:
-    """Return a class by its name, if it may be loaded from the database; else raise CorruptDataError.
-
-    Its module must be allowed, and it must be persistent or defined there: else whatever an allowed
-    module imports, such as a function that removes directories, could be named.
-    """
-    if (modulename, globalname) in _ALLOWED_NAMES:
-        return find_global(modulename, globalname)
-    if ALLOWED_MODULES.fullmatch(modulename) or modulename in modules:
+    """Return a class by its name, if it may be loaded from the database; else raise CorruptDataError."""
+    if is_allowed(modulename, globalname) or modulename in modules:
         found = find_global(modulename, globalname)
-        if isinstance(found, type) and (issubclass(found, Persistent) or found.__module__ == modulename):
+        if is_class_of(modulename, globalname, found):
             return found
     raise CorruptDataError(f"A record names the class {modulename}.{globalname}, which is not allowed")
 

@@ -20,7 +20,6 @@ What ZODB's own does not do, each measured or read in ZODB 6.4:
 
 import logging
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +36,7 @@ from haywain.store.fsync import BlobDirectories, fsync_path, write_durably
 from haywain.store.pack_lock import packing
 from haywain.store.packer import DurablePacker, check_open
 from haywain.store.sweep import sweep
+from haywain.store.workspace import clean
 
 _EMPTY = b"FS30"
 _log = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
                 if getattr(self, name, None):
                     getattr(self, name).close()
             raise
-        for left in Path(self.fshelper.temp_dir).iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        clean(Path(self.fshelper.temp_dir))
         for name in (f"{path}.pack", f"{path}.old"):  # of a pack that was killed; this file is the whole one
             Path(name).unlink(missing_ok=True)
 

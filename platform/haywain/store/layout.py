@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from haywain.errors import CorruptDataError
 from haywain.store import extents as extent
-from haywain.store.chunk import BlobChunk, checked
+from haywain.store.chunk import checked
 from haywain.store.extents import Extents, pieces
+from haywain.store.record_chunk import Chunk
 
 if TYPE_CHECKING:
     from haywain.store.array import Array
@@ -35,7 +36,7 @@ def fill(connection: Any, layout: Layout, low: int, high: int, out: memoryview) 
     """Write the bytes [low, high) of a block into `out`, which is zero; raises CorruptDataError."""
     for offset, oid, position, length in pieces(layout.extents, low, high):
         if oid is not None:
-            with chunk_of(connection, oid).open() as file:
+            with chunk_of(connection, oid).open(position, position + length) as file:
                 _read(file, position, out[offset - low : offset - low + length])
     for offset, oid, length in layout.patches:
         start, stop = max(offset, low), min(offset + length, high)
@@ -43,9 +44,9 @@ def fill(connection: Any, layout: Layout, low: int, high: int, out: memoryview) 
             out[start - low : stop - low] = checked(connection.get(oid))[start - offset : stop - offset]
 
 
-def chunk_of(connection: Any, oid: bytes) -> BlobChunk:  # Any: as above
+def chunk_of(connection: Any, oid: bytes) -> Chunk:  # Any: as above
     """Return a chunk by its oid."""
-    return cast(BlobChunk, connection.get(oid))
+    return cast(Chunk, connection.get(oid))
 
 
 def _read(file: IO[bytes], position: int, out: memoryview) -> None:

@@ -79,22 +79,31 @@ class Mapping:
         low, high = floor(low, page), ceil(high, page)
         self.space.announce({number: count_pieces(layout)})
         found = sorted(pieces(layout.extents, low, high), key=lambda piece: piece[1] or b"")
-        for oid, some in groupby(found, lambda piece: piece[1]):  # each blob is opened once
-            with nullcontext() if oid is None else chunk_of(self.connection, oid).open() as file:
-                for offset, _, position, length in some:
-                    inner, end = ceil(offset, page), floor(offset + length, page)
-                    if inner >= end or (file is not None and (position - offset) % page):
-                        continue  # `odd` has it
-                    if file is None:
-                        self.space.place_zeros(start + inner, end - inner)
-                    else:
-                        at = position + inner - offset
-                        self.space.place_file(start + inner, end - inner, file.fileno(), at)
+        for oid, some in groupby(found, lambda piece: piece[1]):
+            self._show_pieces(start, oid, list(some))
         self._copy(start, odd(layout, low, high), layout)
         self.placed[number] = layout
         self.touched.add(number)
         if number in self._access:
             self.space.advise(start + low, high - low, self._access[number])
+
+    def _show_pieces(
+        self, start: int, oid: bytes | None, some: list[tuple[int, bytes | None, int, int]]
+    ) -> None:
+        """Show pieces of a block that are holes, or lie all in one blob, which is opened once."""
+        page = address_space.PAGE
+        low = min(position for _, _, position, _ in some)
+        high = max(position + length for _, _, position, length in some)
+        with nullcontext() if oid is None else chunk_of(self.connection, oid).open(low, high) as file:
+            for offset, _, position, length in some:
+                inner, end = ceil(offset, page), floor(offset + length, page)
+                if inner >= end or (file is not None and (position - offset) % page):
+                    continue  # `odd` has it
+                if file is None:
+                    self.space.place_zeros(start + inner, end - inner)
+                else:
+                    at = position + inner - offset
+                    self.space.place_file(start + inner, end - inner, file.fileno(), at)
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""

@@ -24,9 +24,10 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.errors import CorruptDataError, InvalidError
-from haywain.store.chunk import RECORD_SIZE, BlobChunk, Record, checked
+from haywain.store.chunk import RECORD_SIZE, Record, checked
 from haywain.store.database import read_current
 from haywain.store.reader import StreamReader
+from haywain.store.record_chunk import Chunk, link_chunk, write_chunk
 from haywain.values import MIB, Offset
 
 GENERATION_SIZE = 64 * MIB
@@ -59,7 +60,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
 
     size = 0
     closed = False
-    chunk: BlobChunk | None = None
+    chunk: Chunk | None = None
     modified = 0.0
     _v_last: "_Last | None" = None
 
@@ -88,7 +89,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
                 self.records[self.stop] = last.record
             self.size += len(piece)
 
-    def fill(self, chunk: BlobChunk, now_s: float) -> None:
+    def fill(self, chunk: Chunk, now_s: float) -> None:
         """Become a sealed generation of this chunk's bytes."""
         self._note_time(now_s)
         self.size, self.chunk, self.closed = chunk.length, chunk, True
@@ -203,7 +204,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
             if not 0 < path.stat().st_size <= GENERATION_SIZE:
                 raise InvalidError(f"A segment has 1 to {GENERATION_SIZE} bytes, {path.name} has not")
             generation = self._empty_generation()
-            generation.fill(BlobChunk.link(self._p_jar, path), now_s)
+            generation.fill(link_chunk(self._p_jar, path), now_s)
             self._begin_generation(generation.stop)
         return Offset(offset)
 
@@ -236,7 +237,7 @@ class Stream(Persistent):  # type: ignore[misc]  # persistent has no types
         generation = self.generations.get(start)
         if generation is None or not generation.closed or generation.chunk is not None:
             return False
-        generation.chunk = BlobChunk.write(self._p_jar, generation.pieces(generation.start, generation.stop))
+        generation.chunk = write_chunk(self._p_jar, generation.pieces(generation.start, generation.stop))
         generation.records = LOBTree()  # the records become garbage for the pack
         return True
 

@@ -6,8 +6,9 @@ from functools import partial
 from haywain.errors import CorruptDataError
 from haywain.store import extents
 from haywain.store.array import Array
-from haywain.store.chunk import BlobChunk, checked
+from haywain.store.chunk import checked
 from haywain.store.layout import blocks_of
+from haywain.store.record_chunk import Chunk
 
 
 def verify(array: Array, start: int, stop: int) -> None:
@@ -25,7 +26,7 @@ def verify(array: Array, start: int, stop: int) -> None:
             _check(array, offset, offset + length, partial(checked, record))
 
 
-def _check_chunk(chunk: BlobChunk, low: int, high: int) -> None:
+def _check_chunk(chunk: Chunk, low: int, high: int) -> None:
     for _ in chunk.blocks(low, high):
         pass
 

@@ -8,6 +8,7 @@ from pyramid.response import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from haywain.catalog import Query
+from haywain.errors import DatabaseServerError
 from haywain.store.disk import free_bytes, has_room
 
 
@@ -19,10 +20,11 @@ def healthz(request: Request) -> Response:
 def readyz(request: Request) -> Response:
     """Answer 200 when bytes can be stored and found, else 503; each check by name."""
     site = request.site
+    has_database = _database_answers(request)
     checks = {
         "running": not site.stopping.is_set(),
-        "database": "portal" in request.portal.connection.root(),
-        "catalog": _catalog_answers(request),
+        "database": has_database,
+        "catalog": has_database and _catalog_answers(request),
         "disk": has_room(site.path),
     }
     free, total = free_bytes(site.path)
@@ -35,6 +37,13 @@ def readyz(request: Request) -> Response:
         content_type="application/json",
         charset=None,
     )
+
+
+def _database_answers(request: Request) -> bool:
+    try:
+        return "portal" in request.portal.connection.root()
+    except DatabaseServerError:
+        return False
 
 
 def _catalog_answers(request: Request) -> bool:
