@@ -21,6 +21,7 @@ from haywain.store import address_space, extents, pagemap
 from haywain.store.address_space import AddressSpace
 from haywain.store.extents import Span, ceil, floor, joined, pieces, split, united
 from haywain.store.layout import Layout, blocks_of, chunk_of, fill, layout_of
+from haywain.store.readahead import LARGE_PAGE, reads_far
 from haywain.store.run import Run
 from haywain.values import GIB
 
@@ -104,6 +105,8 @@ class Mapping:
                 else:
                     at = position + inner - offset
                     self.space.place_file(start + inner, end - inner, file.fileno(), at)
+                    if end - inner >= LARGE_PAGE and reads_far(file.fileno()):
+                        self.space.prefer_large_pages(start + inner, end - inner)
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""
