@@ -1,5 +1,8 @@
 """What an Array consists of: Blocks of extents, its Size with the tail, and the count of Changes."""
 
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from BTrees.LOBTree import LOBTree
@@ -26,8 +29,20 @@ class Block(Persistent):  # type: ignore[misc]  # persistent has no types
     extents: Extents[Chunk] = ()
 
 
+@dataclass
+class _Last:
+    """The last Record of the tail, [start, stop), to which the transaction that made it may add."""
+
+    record: Record
+    start: int
+    stop: int
+    transaction: Callable[[], object]
+
+
 class Size(Persistent):  # type: ignore[misc]  # persistent has no types
     """How many rows there are, and the tail."""
+
+    _v_last: "_Last | None" = None
 
     def __init__(self, rows: int) -> None:
         """Begin with rows of zeros."""
@@ -36,12 +51,17 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
         self.tail_bytes = self.tail_count = 0
 
     def add(self, connection: Any, offset: int, data: bytes) -> None:  # Any: ZODB has no types
-        """Lay bytes over those of the blocks, as a Record in this connection."""
-        record = Record(data)
-        connection.add(record)
-        self.tail[offset] = (len(data), record)
+        """Lay bytes over those of the blocks; what one transaction adds side by side shares a Record."""
+        last, transaction = self._v_last, connection.transaction_manager.get()
+        if last is not None and last.transaction() is transaction and last.stop == offset:
+            last.record.extend(data)
+        else:
+            self._v_last = last = _Last(Record(data), offset, offset, weakref.ref(transaction))
+            connection.add(last.record)
+            self.tail_count += 1
+        last.stop += len(data)
+        self.tail[last.start] = (last.stop - last.start, last.record)
         self.tail_bytes += len(data)
-        self.tail_count += 1
 
     def cut(self, connection: Any, edge: int) -> None:  # Any: as above
         """Take the bytes from `edge` on away."""
@@ -53,11 +73,13 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def remove(self, offset: int) -> None:
         """Take a Record away."""
+        self._v_last = None
         self.tail_bytes -= self.tail.pop(offset)[0]
         self.tail_count -= 1
 
     def clear(self) -> None:
         """Take all Records away."""
+        self._v_last = None
         self.tail.clear()
         self.tail_bytes = self.tail_count = 0
 
