@@ -13,7 +13,7 @@ from typing import Any
 
 import environment
 from environment import LeftOutError
-from measure import FailedError, Line, in_turns
+from measure import CannotError, FailedError, Line, in_turns
 from workload import MIB, ROW_BYTES
 
 OURS = "Haywain"
@@ -62,6 +62,7 @@ ROWS = (
     Row("1,000 slices of 1,000 rows, cold", "slices", "cold", 0.8),
     Row("the same, warm", "slices", "warm", 0.9),
     Row("overwrite 1 %, contiguous", "overwrite", "warm", 0.9),
+    Row("the same, a raw file beside it: into a new file", "overwrite_new", "warm"),
     Row("overwrite 1 %, scattered by 4 KiB", "scatter", "warm", 0.9, uncounted=0),
     Row("scan after that, warm", "scan", "warm", 0.9),
     Row("append 1 MiB, each durable", "append_large", "grown"),
@@ -92,6 +93,8 @@ class Process:
             answer: dict[str, Any] = json.loads(stdout.readline() or '{"error": "it ended"}')
         except BrokenPipeError:
             answer = {"error": "it ended"}
+        if "cannot" in answer:
+            raise CannotError
         if "error" in answer:
             raise FailedError(answer["error"])
         return answer

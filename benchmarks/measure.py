@@ -12,6 +12,10 @@ class FailedError(Exception):
     """A subject could not do its work; the message says why."""
 
 
+class CannotError(Exception):
+    """A subject has no such work."""
+
+
 @dataclass
 class Line:
     """A row of the table: what was done, and our speed as a multiple of that of each peer."""
@@ -68,10 +72,10 @@ def in_turns(
             continue
         try:
             took = works[name](number)
-        except FailedError as error:
+        except (FailedError, CannotError) as error:
             failed.add(name)
             times[name] = []
-            line.notes.append(f"{line.title}, {name}: {error}")
+            line.notes += [f"{line.title}, {name}: {error}"] if isinstance(error, FailedError) else []
         else:
             times[name] += [took] if number >= uncounted else []
     return times

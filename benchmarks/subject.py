@@ -58,7 +58,7 @@ class Subject:
 
     def append(self, rows: Rows) -> None:
         """Add rows at the end."""
-        raise NotImplementedError("it cannot grow")
+        raise NotImplementedError
 
     def settle(self) -> None:
         """Make durable what was written."""
@@ -94,6 +94,10 @@ class Subject:
         for start, stop in spans(count):
             self.write(first + start, self.work.some(stop - start, seed + start))
         self.settle()
+
+    def overwrite_new(self, seed: int) -> None:
+        """Do the same, the new rows into a new file: what a store costs that never changes what it has."""
+        raise NotImplementedError
 
     def scatter(self, seed: int) -> None:
         """Replace 1 % of the rows, 4 KiB here and there."""

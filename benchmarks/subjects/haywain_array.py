@@ -46,6 +46,10 @@ class Kept(Subject):
         else:
             self.array[start : start + len(rows)] = rows
 
+    def overwrite_new(self, seed: int) -> None:
+        """Overwrite: it is what it does."""
+        self.overwrite(seed)
+
     def write_runs(self, places: list[int], rows: Rows) -> None:
         """Write to a view, as one does who writes here and there."""
         view = self.array[:]

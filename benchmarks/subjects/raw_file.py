@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 from subject import Subject
-from workload import COLUMNS, DTYPE, ROW_BYTES, Rows
+from workload import COLUMNS, DTYPE, ROW_BYTES, Rows, spans
 
 
 class Reading:
@@ -61,6 +61,15 @@ class Kept(Subject):
     def append(self, rows: Rows) -> None:
         """Write at the end."""
         self.end += os.pwrite(self.descriptor, rows, self.end)
+
+    def overwrite_new(self, seed: int) -> None:
+        """Write into a file of its own, whose folder is flushed as well."""
+        count = self.work.hundredth()
+        with open(self.folder / f"new-{seed}", "wb", buffering=0) as file:
+            for start, stop in spans(count):
+                file.write(self.work.some(stop - start, seed + start))
+            os.fsync(file.fileno())
+        self.sync_changed()
 
     def settle(self) -> None:
         """Flush the file; its folder, too, the first time."""

@@ -16,6 +16,7 @@ ROWS = (
     "1,000 slices of 1,000 rows, cold",
     "the same, warm",
     "overwrite 1 %, contiguous",
+    "the same, a raw file beside it: into a new file",
     "overwrite 1 %, scattered by 4 KiB",
     "scan after that, warm",
     "append 1 MiB, each durable",

@@ -262,6 +262,50 @@ def test_a_transaction_that_writes_and_cuts_conflicts_with_writes(two: Two) -> N
 
 
 # -- what is stored
+def test_small_appends_of_one_transaction_share_a_record(two: Two) -> None:
+    array, before = two[0], two[0].rows
+    for number in (1, 2, 3):
+        array.append([number])
+    assert array.extent.tail_count == len(array.extent.tail) == 1
+    assert list(array.view(before)) == [1, 2, 3]
+    two.commit(0)
+    array.append([4])
+    assert array.extent.tail_count == len(array.extent.tail) == 2
+    two.commit(0)
+    two.abort(1)
+    assert list(two[1].view(before)) == [1, 2, 3, 4]
+    verify(two[1], 0, two[1].rows)
+
+
+def test_a_rollback_takes_back_what_was_added_to_a_record(two: Two) -> None:
+    array, before = two[0], two[0].rows
+    array.append([1])
+    savepoint = two.manager(0).savepoint()
+    array.append([2])
+    view = array.view(before)
+    assert list(view) == [1, 2]
+    savepoint.rollback()
+    assert list(array.view(before)) == [1]
+    array.append([3])
+    two.commit(0)
+    two.abort(1)
+    assert list(two[1].view(before)) == list(array.view(before)) == [1, 3]
+    verify(two[1], 0, two[1].rows)
+
+
+def test_rows_behind_a_gap_have_a_record_of_their_own(two: Two) -> None:
+    array, before = two[0], two[0].rows
+    array.append([1])
+    array.resize(before + 2)
+    array.append([3])
+    array.resize(before + 1)
+    array.append([4])
+    two.commit(0)
+    two.abort(1)
+    assert list(two[1].view(before)) == [1, 4]
+    verify(two[1], 0, two[1].rows)
+
+
 @pytest.mark.storages("file", "zeo-shared", "zeo-private", each_run=True)
 def test_small_appends_make_no_blob_until_the_tail_is_full(two: Two, storage: Storage) -> None:
     array = two[0]

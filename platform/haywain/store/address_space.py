@@ -31,7 +31,7 @@ MOST_MAPPINGS = 32_000
 
 _NONE, _READ, _WRITE = 0, 1, 2
 _PRIVATE, _FIXED, _ANONYMOUS, _NORESERVE = 0x2, 0x10, 0x20, 0x4000
-_DONTNEED, _NOHUGEPAGE = 4, 15
+_DONTNEED, _HUGEPAGE, _NOHUGEPAGE = 4, 14, 15
 ACCESS = {"normal": 0, "random": 1, "sequential": 2}
 """How a view is going to be read: `random` reads no pages ahead."""
 
@@ -114,6 +114,10 @@ class AddressSpace:
         """Show bytes of a file from `position` on; private copies there are dropped."""
         _map(self.address + offset, length, _READ | _WRITE, _FIXED, descriptor, position)
 
+    def prefer_large_pages(self, offset: int, length: int) -> None:
+        """Have the system read a file's bytes in large pages; what it cannot do it leaves as it is."""
+        _libc.madvise(self.address + offset, length, _HUGEPAGE)
+
     def place_zeros(self, offset: int, length: int) -> None:
         """Show zeros; with huge pages one written byte would make 2 MiB of changes."""
         _map(self.address + offset, length, _READ | _WRITE, _FIXED | _ANONYMOUS)
@@ -127,6 +131,8 @@ class AddressSpace:
         """Tell the kernel how the pages are going to be read, a key of ACCESS."""
         if length:
             _check(_libc.madvise(self.address + offset, length, ACCESS[access]))
+            if access == "random":  # a large page would be read ahead
+                _libc.madvise(self.address + offset, length, _NOHUGEPAGE)
 
     def window(self, low: int, high: int, writable: bool = True, owner: object = None) -> NDArray[np.uint8]:
         """Return the bytes [low, high), which keep the address space alive, through its owner if it has one.

@@ -14,6 +14,7 @@ Appends of less than 1 MiB go to the tail, as Records, which lie over the extent
 becomes an extent.  What neither has is zero, and so is what follows the last row in its page.
 """
 
+import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -74,7 +75,7 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
     @property
     def row_bytes(self) -> int:
         """The bytes of one row; 0 if one of its lengths is 0."""
-        return int(self.dtype.itemsize * np.prod(self.row, dtype=np.int64))
+        return int(self.dtype.itemsize * math.prod(self.row))
 
     @property
     def nbytes(self) -> int:

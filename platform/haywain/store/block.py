@@ -11,6 +11,7 @@ from haywain import clock
 from haywain.store import extents
 from haywain.store.chunk import Record, checked
 from haywain.store.extents import Extents, Span, ceil, floor, split, united
+from haywain.store.growing import Growing
 from haywain.store.record_chunk import Chunk
 from haywain.values import MIB
 
@@ -30,6 +31,8 @@ class Block(Persistent):  # type: ignore[misc]  # persistent has no types
 class Size(Persistent):  # type: ignore[misc]  # persistent has no types
     """How many rows there are, and the tail."""
 
+    _v_last: Growing | None = None
+
     def __init__(self, rows: int) -> None:
         """Begin with rows of zeros."""
         self.rows = rows
@@ -37,12 +40,16 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
         self.tail_bytes = self.tail_count = 0
 
     def add(self, connection: Any, offset: int, data: bytes) -> None:  # Any: ZODB has no types
-        """Lay bytes over those of the blocks, as a Record in this connection."""
-        record = Record(data)
-        connection.add(record)
-        self.tail[offset] = (len(data), record)
+        """Lay bytes over those of the blocks; what one transaction adds side by side shares a Record."""
+        last = self._v_last
+        if last is not None and last.takes(self, offset, len(data)):
+            last.extend(data)
+        else:
+            self._v_last = last = Growing(self, offset, data)
+            connection.add(last.record)
+            self.tail_count += 1
+        self.tail[last.start] = (last.length, last.record)
         self.tail_bytes += len(data)
-        self.tail_count += 1
 
     def cut(self, connection: Any, edge: int) -> None:  # Any: as above
         """Take the bytes from `edge` on away."""
@@ -54,11 +61,13 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def remove(self, offset: int) -> None:
         """Take a Record away."""
+        self._v_last = None
         self.tail_bytes -= self.tail.pop(offset)[0]
         self.tail_count -= 1
 
     def clear(self) -> None:
         """Take all Records away."""
+        self._v_last = None
         self.tail.clear()
         self.tail_bytes = self.tail_count = 0
 

@@ -21,6 +21,7 @@ from haywain.store.address_space import AddressSpace
 from haywain.store.extents import Span, ceil, floor, joined, pieces, united
 from haywain.store.layout import Layout, blocks_of, chunk_of, fill, layouts_of
 from haywain.store.placed import ZEROS, Placed, Ranges
+from haywain.store.readahead import LARGE_PAGE, reads_far
 from haywain.store.run import Run
 from haywain.values import GIB
 
@@ -131,6 +132,8 @@ class Mapping:
             with chunk_of(self.connection, oid).open(first, last) as file:
                 for at, length, position in placed:
                     self.space.place_file(at, length, file.fileno(), position)
+                    if length >= LARGE_PAGE and reads_far(file.fileno()):
+                        self.space.prefer_large_pages(at, length)
 
     def _copy(self, start: int, spans: list[Span], layout: Layout) -> None:
         """Show spans of a block through a file in memory."""

@@ -17,9 +17,7 @@ generations out of the tree there is, so that `edition` stays.
 """
 
 import io
-import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +31,7 @@ from haywain.store import segments
 from haywain.store.chunk import RECORD_SIZE, Record, checked
 from haywain.store.compressed import CompressedChunk
 from haywain.store.database import read_current
+from haywain.store.growing import Growing
 from haywain.store.reader import StreamReader
 from haywain.store.record_chunk import Chunk, link_chunk
 from haywain.store.snapshot import Snapshot
@@ -43,27 +42,6 @@ GENERATION_SIZE = 64 * MIB
 
 GENERATION_RECORDS = 16_384
 """Most Records of a Generation, more or less: to read or seal so many takes a second."""
-
-
-@dataclass
-class _Last:
-    """The Record at the end, which may be added to as long as the transaction lasts that made it."""
-
-    record: Record
-    length: int
-    transaction: Callable[[], object] | None
-
-    def is_open_in(self, generation: "Generation") -> bool:
-        """Return whether this transaction made it; a ghost cannot tell by its serial."""
-        now = _transaction_of(generation)
-        if self.transaction is None or now is None:
-            return self.transaction is now and self.record._p_jar is None
-        return self.transaction() is now()
-
-
-def _transaction_of(obj: Persistent) -> Callable[[], object] | None:
-    """Return a weak reference to the transaction of an object, None if it is in no database yet."""
-    return weakref.ref(obj._p_jar.transaction_manager.get()) if obj._p_jar is not None else None
 
 
 class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -77,7 +55,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
     is_last_sealed = False  # it is sealed, and so are all before it; see segments.py
     is_settled = False  # its segment is compressed or not worth it, and so are all before it
     saved = 0  # bytes that compression has spared, up to and with this one
-    _v_last: "_Last | None" = None
+    _v_last: Growing | None = None
 
     def __init__(self, start: int, modified: float = 0.0) -> None:
         """Begin empty at an offset; the bytes before it came last at `modified`."""
@@ -98,11 +76,10 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
         for position in range(0, len(data), RECORD_SIZE):
             piece = bytes(data[position : position + RECORD_SIZE])
             last = self._v_last
-            if last is not None and last.is_open_in(self) and last.length + len(piece) <= RECORD_SIZE:
-                last.record.extend(piece)
-                last.length += len(piece)
+            if last is not None and last.takes(self, self.stop, len(piece)):
+                last.extend(piece)
             else:
-                self._v_last = last = _Last(Record(piece), len(piece), _transaction_of(self))
+                self._v_last = last = Growing(self, self.stop, piece)
                 self.records[self.stop] = last.record
                 self.count += 1
             self.size += len(piece)
