@@ -11,7 +11,7 @@ from tests.storages import Storage
 from transaction import TransactionManager
 from transaction.interfaces import NoTransaction
 
-from haywain.store import block, chunk, extents, stream
+from haywain.store import block, chunk, extents, growing, stream
 from haywain.store.database import Database, PortalConnection
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Generation of 64 bytes, Records of 16, blocks of 32."""
     monkeypatch.setattr(stream, "GENERATION_SIZE", 64)
     monkeypatch.setattr(stream, "RECORD_SIZE", 16)
+    monkeypatch.setattr(growing, "RECORD_SIZE", 16)
     monkeypatch.setattr(chunk, "BLOCK_SIZE", 32)
 
 

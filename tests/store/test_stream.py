@@ -431,6 +431,7 @@ def test_modified_is_when_the_last_bytes_came(open_stream: Open, monkeypatch: py
 def test_sealing_and_reading_take_little_memory(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("haywain.store.stream.GENERATION_SIZE", 24 * MIB)
     monkeypatch.setattr("haywain.store.stream.RECORD_SIZE", MIB)
+    monkeypatch.setattr("haywain.store.growing.RECORD_SIZE", MIB)
     monkeypatch.setattr("haywain.store.chunk.BLOCK_SIZE", MIB)
     connection, manager = begin()
     stream = connection.root()["large"] = Stream()
