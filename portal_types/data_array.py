@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import AfterValidator, Field
+from ZODB.utils import u64
 from zope.interface import implementer
 
 from haywain.activity.afterwards import activate_afterwards
@@ -115,6 +116,11 @@ class DataArray(Document):
     def modified(self) -> float:
         """When rows or properties last changed, in seconds since 1970 UTC."""
         return max(self.edited, 0.0 if self._array is None else self._array.modified)
+
+    @property
+    def edition(self) -> int:
+        """A number that changes when it is created anew, and stays when rows are appended."""
+        return 0 if self._array is None or self._array._p_oid is None else u64(self._array._p_oid)
 
     def __len__(self) -> int:
         """Return the number of rows."""

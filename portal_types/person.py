@@ -8,7 +8,7 @@ from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import InvalidError
 from haywain.security.accounts import Logins
 from haywain.security.passwords import hash_password
-from haywain.security.user import ROLES, User
+from haywain.security.user import ROLES, SYSTEM, User
 from haywain.store.database import read_current
 
 
@@ -54,6 +54,8 @@ class Person(Document):
         """Take properties and a password, of which only the hash is kept; raises InvalidError."""
         if "password_hash" in properties:
             raise InvalidError("Give a password, not a hash")
+        if properties.get("reference") == SYSTEM.login:
+            raise InvalidError(f"The login {SYSTEM.login} stands for the portal itself; choose another one")
         if password:
             properties["password_hash"] = hash_password(password)
         super().__init__(**properties)

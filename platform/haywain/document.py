@@ -21,6 +21,7 @@ from ZODB.utils import u64
 from haywain import clock
 from haywain.errors import DuplicateError, InvalidError, NotFoundError
 from haywain.ids import check_id, new_id
+from haywain.store.database import read_current
 from haywain.store.moment import tid_at
 from haywain.validation import explain
 from haywain.values import Path, Reference, Tid
@@ -196,12 +197,14 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     def reindex(self) -> None:
         """Have the catalog's row of this document made anew when the transaction commits.
 
-        Raises NotFoundError if it was deleted: what is written to it would be lost.
+        Conflicts with whoever changes or deletes it first: a row would stay of what is gone.  Raises
+        NotFoundError if it was deleted: what is written to it would be lost.
         """
         catalog = getattr(self._p_jar, "catalog", None)
         if catalog is not None:
             if self.__parent__ is None or self.__parent__.documents.get(self.id) is not self:
                 raise NotFoundError(f"{self.path} was deleted")
+            read_current(self)
             catalog.changed(self)
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.activity.conftest import claim, content, drain, record_of
 from tests.conftest import Clock
+from ZODB.Connection import TransactionMetaData
 
 from haywain.activity.kind import Work
 from haywain.activity.outbox import Outbox, new_id
@@ -47,6 +48,29 @@ def test_where_others_claim_too_another_of_that_priority_is_next(portal: Portal,
     assert {record.priority for record in found if record} == {2}
     assert len({record.id for record in found if record}) > 3
     assert outbox.next_ready() is first
+
+
+def test_an_activity_whose_record_is_lost_stops_no_other(
+    site: Site, portal: Portal, stream: Document, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = stream.activate(tag="both", dedupe_key="one").write(text="a")
+    stream.activate(after_tag="both").write(text="b")
+    portal.commit()
+    record = record_of(portal, lost.id)
+    removal = TransactionMetaData()
+    site.storage.tpc_begin(removal)
+    site.storage.deleteObject(record._p_oid, record._p_serial, removal)
+    site.storage.tpc_vote(removal)
+    site.storage.tpc_finish(removal)
+    portal.connection.cacheMinimize()
+    drain(site)
+    sweep(site.workers)
+    drain(site)
+    assert content(portal, stream) == b"b" and f"{lost.id} is lost" in caplog.text
+    stream.activate(dedupe_key="one").write(text="c")
+    portal.commit()
+    drain(site)
+    assert content(portal, stream) == b"bc"
 
 
 def test_nothing_runs_before_its_time(site: Site, portal: Portal, stream: Document, set_clock: Clock) -> None:

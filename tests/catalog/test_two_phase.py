@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from ZODB.POSException import ConflictError
 
 from haywain.app import open_site
 from haywain.catalog import Catalog, CatalogStore, index, repair, rows
@@ -276,6 +277,17 @@ def test_append_changes_one_row_and_no_text(site: Site) -> None:
         before = sql.exec_driver_sql("select count(*) from documents_text_data").scalar()
         site.transact(lambda p: p[path].append(b"x"))
         assert sql.exec_driver_sql("select count(*) from documents_text_data").scalar() == before
+
+
+def test_append_to_what_is_deleted_meanwhile_leaves_no_row(site: Site, compare: Compare) -> None:
+    path, _ = site.transact(lambda p: p.new("Data Stream", reference="ghost").path)
+    with site.open() as portal:
+        portal[path].append(b"x")  # type: ignore[attr-defined]
+        site.transact(lambda other: other.delete(other[path]))
+        with pytest.raises(ConflictError):
+            portal.commit()
+    assert count(site, "ghost") == 0
+    compare(site)
 
 
 def test_damaged_document_does_not_keep_the_others_from_the_catalog(

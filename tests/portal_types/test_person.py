@@ -18,6 +18,11 @@ def test_bad_login_is_refused(login: str) -> None:
         Person(reference=login)
 
 
+def test_the_login_of_the_portal_itself_is_nobodys() -> None:
+    with pytest.raises(InvalidError, match="choose another"):
+        Person(reference="system")
+
+
 @pytest.mark.parametrize("login", ["_x", ".x", "@x", "data"])
 def test_login_that_is_no_id_is_refused(portal: Portal, login: str) -> None:
     with pytest.raises(InvalidError):

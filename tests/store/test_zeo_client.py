@@ -20,6 +20,8 @@ from transaction.interfaces import NoTransaction, TransientError
 from ZEO.Exceptions import ClientDisconnected
 
 from haywain.errors import CorruptDataError, DatabaseServerError, DataDirectoryInUseError, InDoubtError
+from haywain.settings import load
+from haywain.soundness import verify
 from haywain.store import extents, zeo_client
 from haywain.store.array import Array
 from haywain.store.database import Database, PortalConnection, open_storage
@@ -236,6 +238,31 @@ def test_what_a_killed_client_left_in_its_cache_is_removed(clients: Clients) -> 
 def test_a_pack_beside_a_backup_is_refused(clients: Clients) -> None:
     with reading(clients.server.data), pytest.raises(DataDirectoryInUseError, match="under way"):
         clients.database().pack()
+
+
+def test_a_database_is_verified_and_packed_through_its_server(mortals: Clients, tmp_path: Path) -> None:
+    connection, manager = mortals.begin()
+    for name in ("stream", "gone"):
+        stream = connection.root()[name] = Stream()
+        stream.append(b"x" * 1000)
+        stream.close_tail()
+        manager.commit()
+        manager.begin()
+        stream.seal(0)
+        manager.commit()
+        manager.begin()
+    settings = load(data=tmp_path / "none", database=mortals.storage.uri)
+    report = verify(settings)
+    assert report.ok and report.checked["blobs"] == 2 and report.checked["streams"] == 2
+    assert len(mortals.storage.blobs()) == 2
+    del connection.root()["gone"]
+    manager.commit()
+    manager.begin()
+    connection.db().pack()
+    (blob,) = mortals.storage.blobs()
+    assert verify(settings).checked["blobs"] == 1
+    os.unlink(blob)
+    assert [problem.kind for problem in verify(settings).problems] == ["blob"]
 
 
 # -- a server that goes

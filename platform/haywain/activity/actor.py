@@ -48,9 +48,3 @@ def document_of(portal: "Portal", record: Activity) -> "Document":
     if document.uid != record.uid:
         raise NotFoundError(f"Another document lies at {record.path!r} than the one it was asked for")
     return document
-
-
-def hold(document: Document) -> None:
-    """Conflict with whoever changes or deletes a document before this transaction commits."""
-    document._p_activate()  # a ghost has no serial yet
-    document._p_jar.readCurrent(document)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from haywain.activity.actor import hold
+from haywain.store.database import read_current
 
 if TYPE_CHECKING:
     from haywain.document import Document
@@ -131,7 +131,7 @@ class Work:
 
         The activity's own document is held in each step.
         """
-        hold(document)
+        read_current(document)
 
     def log(self, text: str) -> None:
         """Add a line to the activity's log, which is kept with the step."""

@@ -7,6 +7,7 @@ Two transactions may each see the other's activity at a gate and both leave it s
 tells the Workers which gates to look at, and a sweep looks at all of them now and then.
 """
 
+import logging
 import random
 import secrets
 import threading
@@ -17,6 +18,7 @@ from zlib import crc32
 
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
+from ZODB.POSException import POSKeyError
 
 from haywain import clock
 from haywain.activity.record import Activity, Place
@@ -24,6 +26,8 @@ from haywain.activity.shard import Entry, Serial, Shard
 
 if TYPE_CHECKING:
     from haywain.document import PortalRoot
+
+_log = logging.getLogger(__name__)
 
 SHARDS = 16
 AT_ONCE = 50
@@ -146,7 +150,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             return 0
         found = [entry for shard in self.shards for entry in islice(shard.places("held", name), AT_ONCE)]
         for entry in sorted(found)[:AT_ONCE]:
-            self.settle(self._loaded(entry))
+            self._settle_at(entry)
         return min(len(found), AT_ONCE)
 
     def is_open(self, gate: Gate) -> bool:
@@ -172,8 +176,26 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             for name in shard.gates(phase)
         }
 
-    def _loaded(self, entry: Entry) -> Activity:
-        return cast(Activity, self.shard(entry[2]).activities[entry[2]])
+    def _loaded(self, entry: Entry) -> Activity | None:
+        """Return the activity that stands in a place; None if its record is lost, and then none stands there.
+
+        Else it would stay the first, and what waits behind it would wait for ever.
+        """
+        record = cast(Activity, self.shard(entry[2]).activities[entry[2]])
+        try:
+            record._p_activate()
+        except POSKeyError:
+            _log.error("the activity %s is lost: the database lacks its record; start it again", entry[2])
+            for shard in self.shards:
+                shard.forget(entry, record)
+            return None
+        return record
+
+    def _settle_at(self, entry: Entry) -> Activity | None:
+        record = self._loaded(entry)
+        if record is not None:
+            self.settle(record)
+        return record
 
     def next_ready(self, is_contended: bool = False) -> Activity | None:
         """Return what is to run next: the highest priority, then the oldest; None if nothing may run.
@@ -184,12 +206,12 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         now = clock.now_s()
         for entry in self.firsts("later"):
             if entry[1] <= now:
-                self.settle(self._loaded(entry))
+                self._settle_at(entry)
         while found := self.firsts("ready"):
             equals = [entry for entry in found if entry[1] == found[0][1]]
-            record = self._loaded(random.choice(equals) if is_contended else found[0])  # noqa: S311  # no secret
-            self.settle(record)  # since it became ready, something may have come to hold it back
-            if record.place[0] == "ready":
+            # since it became ready, something may have come to hold it back
+            record = self._settle_at(random.choice(equals) if is_contended else found[0])  # noqa: S311  # no secret
+            if record is not None and record.place[0] == "ready":
                 return record
         return None
 
@@ -219,9 +241,8 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             found = self.firsts("lined", name)
             if not found or not self._is_free(name, found[0][2]):
                 return False
-            record = self._loaded(found[0])
-            self.settle(record)
-            if record.place[0] == "ready":
+            record = self._settle_at(found[0])
+            if record is not None and record.place[0] == "ready":
                 return True
         return False
 

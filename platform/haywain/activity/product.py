@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ZODB.utils import u64
-
 from haywain.document import NAME_LENGTH, Document
 from haywain.errors import InvalidError
 
@@ -37,11 +35,8 @@ def product_of(
 
 
 def edition_of(document: Document) -> int:
-    """Return a number that changes when bytes or rows are replaced, and stays when some are appended."""
-    if hasattr(document, "edition"):
-        return int(document.edition)
-    rows = getattr(document, "_array", None)
-    return u64(rows._p_oid) if rows is not None and rows._p_oid is not None else 0
+    """Return the edition of a document's bytes or rows; 0 if its kind has none."""
+    return int(getattr(document, "edition", 0))
 
 
 def check_edition(work: "Work", what: str) -> None:

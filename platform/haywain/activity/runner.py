@@ -23,7 +23,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
 from haywain import clock
-from haywain.activity.actor import actor_of, document_of, hold
+from haywain.activity.actor import actor_of, document_of
 from haywain.activity.bell import ring_at_commit
 from haywain.activity.guard import Abandoned, Cancelled, Guard, Interrupted, OverLimit
 from haywain.activity.kept import Kept
@@ -33,6 +33,7 @@ from haywain.activity.outbox import Outbox
 from haywain.activity.record import ERROR_LENGTH, TRACE_LENGTH, Activity
 from haywain.errors import DatabaseServerError, HaywainError, InvalidError
 from haywain.security import require
+from haywain.store.database import read_current
 from haywain.values import KIB, MIB
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Run:
         method = method_of(self.site.registry, type(document), record.method)
         require(portal.user, "view", document)
         require(portal.user, method.permission, document)
-        hold(document)
+        read_current(document)
         return document, method
 
     def _steps(self, portal: "Portal", method: Method, work: Work) -> None:

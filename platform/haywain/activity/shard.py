@@ -81,3 +81,14 @@ class Shard(Persistent):  # type: ignore[misc]  # persistent has no types
             self.order.remove(old)
         record.place = place
         self.order.add((*place, record.id))
+
+    def forget(self, entry: Entry, record: Activity) -> None:
+        """Remove what the trees say of an activity whose record is lost; looks at all of them."""
+        id = entry[2]
+        for name in [name for name in self.names if name[2] == id]:
+            self.names.remove(name)
+        for key in [key for key, found in self.keys.items() if found is record]:
+            del self.keys[key]
+        if entry in self.order:
+            self.order.remove(entry)
+            del self.activities[id]

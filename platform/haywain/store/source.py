@@ -122,13 +122,14 @@ class FileSource:
 
 
 class ServerSource:
-    """What a database server has; blobs come into a directory of their own, one after the other."""
+    """What a database server has; blobs that it does not share come into a directory of their own."""
 
     def __init__(self, uri: str) -> None:
         """Connect to it; raises TemporaryError if it does not answer."""
         with ExitStack() as opened:
             folder = opened.enter_context(TemporaryDirectory(prefix="haywain-verify-"))
-            self.storage = open_storage(uri, Path(folder))
+            self._copies = Path(folder)
+            self.storage = open_storage(uri, self._copies)
             opened.callback(self.storage.close)
             self._opened = opened.pop_all()
         self._last_tid: bytes = self.storage.lastTransaction()
@@ -160,9 +161,10 @@ class ServerSource:
         return str(self.storage.loadBlob(oid, tid))
 
     def forget_blob(self, path: str) -> None:
-        """Remove the copy that was fetched."""
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        """Remove the copy that was fetched; where the server's own file is shared, that stays."""
+        if Path(path).is_relative_to(self._copies):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     def close(self) -> None:
         """Disconnect."""
