@@ -5,6 +5,7 @@ The message says what happened and what to do.  `status` is the HTTP status of t
 75 try again, 77 not allowed, 78 configuration).
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -180,6 +181,18 @@ class TemporaryError(HaywainError):
         """Say why, and after how many seconds to try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StorageTroubleError(TemporaryError):
+    """The disk is full or fails; what was to be stored was not."""
+
+    def __init__(self, error: OSError) -> None:
+        """Say what the system says, and what helps."""
+        self.is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        message = f"The storage has trouble: {error.strerror or error}; try again"
+        if self.is_full:
+            message = "The disk is full, so this was not stored: make room on it, then try again"
+        super().__init__(message, 10)
 
 
 class DatabaseServerError(TemporaryError):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -20,7 +21,7 @@ from haywain import clock
 from haywain.catalog import Catalog, CatalogStore, Query
 from haywain.catalog.follower import Follower
 from haywain.catalog.past import ChangeLog
-from haywain.catalog.repair import reindex, repair, watermark_tid
+from haywain.catalog.repair import mend, reindex, repair, watermark_tid
 from haywain.document import Document, PortalRoot
 from haywain.errors import DataDirectoryError, HaywainError, NotFoundError, TemporaryError
 from haywain.registry import Registry, load_registry
@@ -253,8 +254,9 @@ class Site:
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")
-        if not self.is_sole:
-            self.catalog_store.catch_up = Follower(self.catalog_store, self.database).catch_up
+        following = Follower(self.catalog_store, self.database).catch_up
+        mending = partial(mend, self.catalog_store, self.database)
+        self.catalog_store.catch_up = mending if self.is_sole else following
         self.change_log = ChangeLog(self.database)
 
     @property

@@ -98,16 +98,29 @@ def test_locked_catalog_is_an_error_to_come_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [operational("disk I/O error"), RuntimeError("anything")], ids=["sql", "other"]
 )
-def test_failed_finish_is_no_error_and_is_repaired(
+def test_failed_finish_is_no_error_and_is_mended_by_the_next_search(
     site: Site, compare: Compare, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    name = f"finish {type(error).__name__}"
     with monkeypatch.context() as patch:
         patch.setattr(index, "note", failing(error))
-        path, _ = site.transact(make("finish"))
-    with site.open() as portal:
-        assert portal[path].reference == "finish"
-        assert portal.catalog(path=path).count() == 0
+        path, _ = site.transact(make(name))
+        with site.open() as portal:
+            assert portal[path].reference == name
+        patch.setattr(repair, "write", failing(operational("database or disk is full")))
+        assert count(site, name) == 0  # the disk is still full: the search answers what it has
+    assert count(site, name) == 1 and site.repair() == 0
+    compare(site)
+
+
+def test_failed_finish_is_repaired_where_nobody_searches(
+    site: Site, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "note", failing(operational("disk I/O error")))
+        site.transact(make("nobody"))
     assert [site.repair(), site.repair()] == [1, 0]
+    assert count(site, "nobody") == 1
     compare(site)
 
 

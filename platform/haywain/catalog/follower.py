@@ -28,5 +28,6 @@ class Follower:
         if tid > self._reached:
             with self._lock:
                 if tid > self._reached:
+                    self._store.missed.clear()  # the repair finds these too
                     repair(self._store, self._database)
                     self._reached = tid

@@ -7,13 +7,14 @@ first while holding the second, so there is no cycle:
     Connection.tpc_vote   takes ZODB's commit lock (FileStorage at tpc_begin)
     Catalog.tpc_vote      BEGIN IMMEDIATE, writes the rows ("~" sorts after every Connection)
     Connection.tpc_finish the transaction is durable
-    Catalog.tpc_finish    notes the tid, COMMIT; never raises: what is missing, `repair` finds by its token
+    Catalog.tpc_finish    notes the tid, COMMIT; never raises: what is missing, `mend` adds before the next
+                          search, or `repair` finds by its token after a crash
 """
 
 import logging
 import os
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, delete, func, insert, select, union_all
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -175,13 +176,15 @@ class Catalog:
 
     def tpc_finish(self, transaction: Any) -> None:
         """Commit the rows.  ZODB has committed already, so nothing here may raise: a 5xx would lie."""
+        tid = u64(self._connection.last_tid)
         try:
             if self._sql is not None:
-                tid = u64(self._connection.last_tid)
                 note(self._sql, self._token, tid)
                 self._sql.exec_driver_sql("commit")
-        except Exception:  # whatever it is, the transaction is stored
-            _log.exception("the catalog missed a transaction; the next repair adds it")
+        except Exception as error:  # whatever it is, the transaction is stored
+            why, is_strange = (error.orig, False) if isinstance(error, OperationalError) else (error, True)
+            _log.error("the catalog missed a transaction; a search adds it: %s", why, exc_info=is_strange)
+            self._store.missed.append((tid, cast(bytes, self._token), sorted(self._documents)))
         self._reset()
 
     def abort(self, transaction: Any) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import OperationalError
 from transaction.interfaces import TransientError
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
@@ -13,7 +14,7 @@ from ZODB.utils import p64, u64
 from haywain.catalog.index import HEADER
 from haywain.catalog.rows import remove, write, write_rows, writing
 from haywain.catalog.schema import applied, documents, row_of, watermark
-from haywain.catalog.store import CatalogStore
+from haywain.catalog.store import Announced, CatalogStore
 from haywain.document import Document, PortalRoot
 from haywain.store.database import Database, PortalConnection
 from haywain.values import Tid
@@ -38,14 +39,23 @@ def repair(store: CatalogStore, database: Database) -> int:
     return fixed
 
 
+def mend(store: CatalogStore, database: Database) -> None:
+    """Index what this process committed and could not index; where that fails again, the next call does."""
+    missed = [store.missed.popleft() for _ in range(len(store.missed))]
+    if not missed:
+        return
+    try:
+        with store.engine.connect() as sql:
+            _reindex(sql, database, missed)
+    except OperationalError as error:
+        _log.warning("the catalog still misses %d transactions: %s", len(missed), error.orig)
+        store.missed.extend(missed)
+
+
 def watermark_tid(store: CatalogStore) -> Tid:
     """Return the last transaction up to which the catalog misses nothing."""
     with store.engine.connect() as sql:
         return Tid(f"{sql.execute(select(func.max(watermark.c.tid))).scalar() or 0:016x}")
-
-
-Announced = tuple[int, bytes, list[int]]
-"""A transaction that changed documents: its tid, its token, their uids."""
 
 
 def _announced(database: Database, start: int) -> Iterator[tuple[int, list[Announced]]]:

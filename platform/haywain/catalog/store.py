@@ -1,6 +1,7 @@
 """The SQL database of the catalog: SQLite in WAL mode, in the data directory, rebuildable."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from haywain.errors import DataDirectoryError
 
 _log = logging.getLogger(__name__)
 
+Announced = tuple[int, bytes, list[int]]
+"""A transaction that changed documents: its tid, its token, their uids."""
+
 
 class CatalogStore:
     """A process's connections to it.
 
-    `catch_up` is called before each search; where other processes change the database it has the rows follow.
+    `catch_up` is called before each search: it adds what was missed, by a failure or in other processes.
     """
 
     catch_up: Callable[[], None] = staticmethod(lambda: None)
@@ -28,6 +32,8 @@ class CatalogStore:
 
         Raises DataDirectoryError if the file cannot be used.
         """
+        self.missed = deque[Announced]()
+        """Transactions whose rows could not be kept, on a full disk say."""
         try:
             self._open(path)
         except OperationalError as error:

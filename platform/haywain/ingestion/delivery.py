@@ -8,7 +8,14 @@ import logging
 from dataclasses import replace
 
 from haywain.document import Document
-from haywain.errors import DeliveryError, InvalidError, NotFoundError, TemporaryError, TooLargeError
+from haywain.errors import (
+    DeliveryError,
+    InvalidError,
+    NotFoundError,
+    StorageTroubleError,
+    TemporaryError,
+    TooLargeError,
+)
 from haywain.ingestion.boundary import ends_record
 from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry
 from haywain.ingestion.policy import blamed_on, policy_of, route_of, rule_of
@@ -42,8 +49,9 @@ def deliver(site: Site, request: Request) -> Receipt:
             lambda p: quarantine(p, request, reason), request.user, lock="quarantine"
         )
     except OSError as error:
-        _log.exception("storage trouble")
-        raise TemporaryError(f"The storage has trouble: {error.strerror or error}", 10) from error
+        trouble = StorageTroubleError(error)
+        _log.error("delivery refused: %s", trouble, exc_info=not trouble.is_full)
+        raise trouble from error
     if receipt.status == "quarantined":
         site.quarantine_rate.note(request.scope)
     return receipt if receipt.tid else replace(receipt, tid=tid)

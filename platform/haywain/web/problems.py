@@ -23,6 +23,7 @@ from haywain.errors import (
     NotAcceptableError,
     OffsetError,
     RangeError,
+    StorageTroubleError,
     TemporaryError,
     ThrottledError,
 )
@@ -180,8 +181,9 @@ def _no_text(error: UnicodeDecodeError, request: Request) -> Response:
 
 def _unexpected(error: Exception, request: Request) -> Response:
     if isinstance(error, OSError):
-        _log.exception("request %s: storage trouble", request.request_id)
-        return _haywain_error(TemporaryError("The storage has trouble; try again", 10), request)
+        trouble = StorageTroubleError(error)
+        _log.error("request %s: %s", request.request_id, trouble, exc_info=not trouble.is_full)
+        return _haywain_error(trouble, request)
     _log.exception("request %s failed: %s %s", request.request_id, request.method, request.path)
     detail = "This is a fault of the portal; its log says more under the id of the request"
     return problem(request, 500, "Internal error", detail)
