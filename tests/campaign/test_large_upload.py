@@ -14,7 +14,7 @@ from tests.functional.program import ADMIN, Program, until
 
 from haywain.values import GIB, MIB
 
-CAMPAIGN_MIB = int(os.environ.get("HAYWAIN_UPLOAD_MIB", "3072"))
+CAMPAIGN_MIB = int(os.environ.get("HAYWAIN_UPLOAD_MIB", "10240"))
 MEMORY_MIB = 300
 OVER = 1.1
 
@@ -64,7 +64,7 @@ def peak_memory(pid: int) -> int:
 
 @pytest.mark.parametrize(
     "size_mib",
-    [pytest.param(200), pytest.param(CAMPAIGN_MIB, marks=[pytest.mark.campaign, pytest.mark.timeout(600)])],
+    [pytest.param(200), pytest.param(CAMPAIGN_MIB, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)])],
 )
 def test_large_upload_takes_little_memory_and_no_second_copy(
     program: Program, report: Callable[..., None], size_mib: int

@@ -1,14 +1,22 @@
 """An array larger than memory: summed, and every page of it changed, within a memory cgroup."""
 
+import json
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import urllib3
 from tests.campaign.cgroup import memory_group
+from tests.campaign.test_large_upload import peak_memory
+from tests.functional.program import ADMIN, Program, until
 
+import haywain
 from haywain.values import MIB
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +27,7 @@ ROOT = Path(__file__).parents[2]
     [
         pytest.param(256, 320, id="small"),
         pytest.param(768, 4096, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)], id="4 GB in 768 MB"),
+        pytest.param(500, 8192, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)], id="8 GB in 500 MB"),
     ],
 )
 def test_every_page_is_read_and_changed_in_less_memory(
@@ -41,3 +50,63 @@ def test_every_page_is_read_and_changed_in_less_memory(
     private_mib = int(done.stdout)
     assert private_mib < limit_mib
     report(array_mib=array_mib, limit_mib=limit_mib, private_mib=private_mib, is_limited=group is not None)
+
+
+PIECE_MIB, COLUMNS = 32, 8
+
+
+def made(data: Path, mib: int) -> tuple[str, int]:
+    """Make an array of so many MiB; return its path and the checksum of its bytes."""
+    checksum = 0
+    with haywain.open(str(data)) as portal:
+        array: Any = portal.new("Data Array", reference="large")  # Any: one kind of document
+        array.create(shape=(0, COLUMNS), dtype="<f4")
+        for number in range(mib // PIECE_MIB):
+            rows = np.full((PIECE_MIB * MIB // COLUMNS // 4, COLUMNS), number, "<f4")
+            array.append(rows)
+            checksum = zlib.crc32(rows, checksum)
+            portal.commit()
+        return array.path, checksum
+
+
+@pytest.mark.parametrize(
+    ("limit_mib", "array_mib"),
+    [
+        pytest.param(400, 512, id="small", marks=pytest.mark.timeout(120)),
+        pytest.param(500, 8192, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)], id="8 GB in 500 MB"),
+    ],
+)
+def test_a_server_scans_and_sends_an_array_in_less_memory(
+    report: Callable[..., None], tmp_path: Path, limit_mib: int, array_mib: int
+) -> None:
+    with Program(tmp_path / "var") as program:
+        assert program.stop() == 0
+    path, checksum = made(program.data, array_mib)
+    with memory_group(limit_mib * MIB) as group, program:
+        if group is not None:
+            group.write_text(str(program.pid))
+        client = program.client()
+        body = json.dumps({"method": "statistics", "parameters": {}}).encode()
+        answer = client("POST", f"/{path}/activities", body, {"Content-Type": "application/json"})
+        assert answer.status == 202, answer.body
+        url = answer.json["url"]
+        found = until(lambda: _ended(client("GET", url).json), "the statistics", 900)
+        assert found["state"] == "done", found
+        mean = found["result"]["columns"][0]["mean"]
+        assert abs(mean - (array_mib // PIECE_MIB - 1) / 2) < 1e-6 * array_mib
+        address = f"{program.url}/{path}/slice?index=:&format=npy"
+        with urllib3.request("GET", address, headers=ADMIN, preload_content=False) as download:
+            assert download.status == 200 and download.read(128).startswith(b"\x93NUMPY")
+            got = 0
+            while piece := download.read(MIB):
+                got = zlib.crc32(piece, got)
+        assert got == checksum
+        client.close()
+        memory_mib = peak_memory(program.pid) // MIB
+        assert program.stop() == 0
+    report(array_mib=array_mib, limit_mib=limit_mib, resident_mib=memory_mib, is_limited=group is not None)
+    assert memory_mib < limit_mib
+
+
+def _ended(activity: Any) -> Any:
+    return activity if activity["state"] in ("done", "failed") else None

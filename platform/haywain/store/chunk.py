@@ -26,6 +26,7 @@ from zodbpickle.pickle import Unpickler
 
 from haywain.errors import CorruptDataError
 from haywain.store.fsync import begin_writing
+from haywain.store.pickles import check_claims
 from haywain.values import MIB
 
 BLOCK_SIZE = MIB
@@ -104,6 +105,7 @@ def is_intact(pickle: bytes) -> bool:
     """
     look = _Look(io.BytesIO(pickle))
     try:
+        check_claims(pickle)
         if look.load() != (Record.__module__, Record.__name__):
             return True
     except Exception:  # a damaged pickle raises what it likes

@@ -35,6 +35,7 @@ from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
 from haywain.store.fsync import BlobDirectories, fsync_path, write_durably
 from haywain.store.pack_lock import packing
 from haywain.store.packer import DurablePacker, check_open
+from haywain.store.pickles import check_claims
 from haywain.store.sweep import sweep, sweep_unstored
 from haywain.store.workspace import clean
 
@@ -123,6 +124,7 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         def checked_references(data: bytes) -> Any:  # Any: a list of oids
             check_open(storage)
             try:
+                check_claims(data)
                 return references(data)
             except Exception as error:  # a damaged pickle raises what it likes
                 raise _damaged(error) from error

@@ -6,10 +6,10 @@ from typing import Any
 from BTrees.check import check
 from ZODB.fsIndex import fsIndex
 from ZODB.POSException import POSKeyError
-from ZODB.serialize import referencesf
 from ZODB.utils import p64, u64, z64
 
 from haywain.store.chunk import Record
+from haywain.store.pickles import references
 
 Load = Callable[[bytes], bytes]
 """Returns the current state of an object by its oid; raises KeyError."""
@@ -61,7 +61,7 @@ class Graph:
             self.missing.append((through, oid))
             return []
         try:
-            found: list[bytes] = referencesf(data)
+            found = references(data)
         except Exception:  # it is damaged; whoever reads all states says so
             return []
         self.missing += [(oid, other) for other in found if len(other) != _OID_BYTES]

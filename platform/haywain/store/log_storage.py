@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from haywain.store.log import Log
 from haywain.store.payload import BlobPath
+from haywain.store.pickles import check_claims
 
 
 @implementer(IBlobStorage)
@@ -47,10 +48,14 @@ class LogStorage(BaseStorage):  # type: ignore[misc]  # ZODB has no types
         """Do nothing: the log belongs to whoever opened it."""
 
     def loadBefore(self, oid: bytes, tid: bytes) -> tuple[bytes, bytes, None]:
-        """Return the last state of an object, its tid, and None; raises POSKeyError if it has none."""
+        """Return the last state of an object, its tid, and None.
+
+        Raises POSKeyError if it has none, CorruptDataError if it would take much memory.
+        """
         found = self._log.state(oid)
         if found is None:
             raise POSKeyError(oid)
+        check_claims(found[0])
         return (*found, None)
 
     def loadBlob(self, oid: bytes, serial: bytes) -> str:

@@ -22,6 +22,7 @@ from haywain.store import chunk
 from haywain.store.chunk import BlobChunk, Record
 from haywain.store.database import find_class
 from haywain.store.log import LogRecord
+from haywain.store.pickles import check_claims
 from haywain.store.problem import Problem, Report
 
 BlobPath = Callable[[bytes, bytes], str]
@@ -93,6 +94,7 @@ class Payload:
     def _unpickled(self, record: LogRecord) -> tuple[type | None, Any]:
         """Return class and state; references in it are oids.  What cannot be loaded is a problem."""
         try:
+            check_claims(record.data or b"")
             unpickler = PersistentUnpickler(self._find_class, _oid, BytesIO(record.data or b""))
             found = unpickler.load()
             cls = found[0] if isinstance(found, tuple) else found

@@ -8,10 +8,10 @@ from typing import Any
 from ZODB.blob import is_blob_record
 from ZODB.fsIndex import fsIndex
 from ZODB.POSException import POSKeyError
-from ZODB.serialize import referencesf
 from ZODB.utils import p64, u64, z64
 
 from haywain.store.beside import blob_files
+from haywain.store.pickles import references
 from haywain.store.tail import RECORD
 
 
@@ -72,6 +72,6 @@ def _live(storage: Any, blobs: dict[bytes, int]) -> tuple[int, int]:  # Any: as 
 def _references(data: bytes) -> list[bytes]:
     """Return the oids that a state refers to; none if it is damaged: `verify` names it."""
     try:
-        return [oid for oid in referencesf(data) if len(oid) == len(z64)]
+        return [oid for oid in references(data) if len(oid) == len(z64)]
     except Exception:  # a damaged pickle raises what it likes
         return []
