@@ -219,7 +219,7 @@ def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:
     told_hz = given.rate_hz or array.properties.rate_hz
     if not told_hz:
         raise InvalidError("rate_hz: the array does not tell how many rows a second it has; say it")
-    return SignalSource(len(array), check_rate(told_hz), given.channel, lambda start, stop: array[start:stop])
+    return SignalSource(len(array), check_rate(told_hz), given.channel, array.read)
 
 
 def _hertz(peak: int, source: SignalSource) -> float:

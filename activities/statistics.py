@@ -89,7 +89,7 @@ class Statistics(Kind):
             start = passed % rows
             stop = min(start + step, rows)
             passed += stop - start
-            yield passed, _numbers(array[start : min(stop, len(array))])
+            yield passed, _numbers(array.read(start, min(stop, len(array))))
 
 
 def _row_bytes(array: DataArray) -> int:

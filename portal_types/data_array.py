@@ -21,6 +21,7 @@ from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
 from haywain.store.layout import layout_of
+from haywain.store.passing import passing
 from haywain.store.pyramid import Pyramid, Step
 from haywain.store.summary import tables_of
 from haywain.values import MIB, Column
@@ -202,6 +203,15 @@ class DataArray(Document):
         low, high, _ = slice(start, stop).indices(len(self))
         return self._created().view(low, max(low, high), access=access)
 
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return the rows of `array[start:stop]` to be read once: they cannot be written to.
+
+        Their memory goes with them, while that of a view stays until the transaction ends; what this
+        transaction changes later does not show in them.
+        """
+        low, high, _ = slice(start, stop).indices(len(self))
+        return passing(self._created(), low, max(low, high))
+
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray[Any]:  # Any: as above
@@ -211,7 +221,8 @@ class DataArray(Document):
     def blocks(self, writable: bool = False) -> Iterator[NDArray[Any]]:
         """Yield all rows in views of about 64 MiB, one after the other.
 
-        What is written to one is flushed before the next one comes, so that it takes no memory.
+        What is written to one is flushed before the next one comes, so that it takes no memory.  If they are
+        not writable, they are what `read` returns.
         """
         found = self._created()
         try:

@@ -172,6 +172,24 @@ def test_objects_are_refused(portal: Portal, dtype: Any) -> None:
         new(portal, dtype=dtype)
 
 
+def test_rows_to_be_read_once_are_as_they_are_now(portal: Portal) -> None:
+    array = new(portal, (0,), "<i8")
+    array.append(np.arange(200_000))
+    array.append([7])  # in the tail
+    rows = array.read(199_998)
+    assert rows.tolist() == [199_998, 199_999, 7] and not rows.flags.writeable
+    assert array.read(5, 2).size == 0 and array.read(-1).tolist() == [7]
+    portal.commit()
+    rows = array.read()
+    array[200_000] = 8
+    assert rows[-1] == 7 and array.read(-1).tolist() == [8]
+    portal.commit()
+    array[:][0] = 5
+    assert array.read(0, 2).tolist() == [5, 1]
+    portal.abort()
+    assert array.read(0, 2).tolist() == [0, 1] and rows.sum() == 199_999 * 100_000 + 7
+
+
 @pytest.mark.parametrize("access", ["normal", "random", "sequential"])
 def test_a_view_may_say_how_it_is_read(portal: Portal, access: str) -> None:
     array = new(portal, (3000,), "<i4")

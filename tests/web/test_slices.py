@@ -13,6 +13,7 @@ from nanoarrow.ipc import InputStream
 from webtest import TestApp
 
 from haywain.portal import Portal, Site
+from haywain.web import formats, slices
 
 MIXED = np.dtype([("n", ">i2"), ("t", ">M8[us]"), ("v", "<f8"), ("w", ">f4")])
 
@@ -44,6 +45,38 @@ def mixed(count: int) -> np.ndarray[Any, Any]:
 
 
 ROWS = [np.arange(12).reshape(6, 2).astype(">f4"), moments(6).astype(">M8[us]"), mixed(6)]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=lambda rows: str(rows.dtype))
+@pytest.mark.parametrize("index", ["", "1:5:2", "-3:", "4:1", "..., ", ":, ...", "2:3"])
+def test_large_slices_are_read_as_they_are_sent(
+    program: Callable[..., TestApp],
+    made: Callable[..., str],
+    rows: np.ndarray[Any, Any],
+    index: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "LARGE", 0)
+    monkeypatch.setattr(formats, "PIECE_BYTES", 4)
+    index = index.strip(", ")
+    url, client = f"/{made(rows)}/slice?index={index}&format=", program("viewer")
+    expected = eval(f"rows[{index or '()'}]")
+    found = np.load(io.BytesIO(client.get(f"{url}npy").body), allow_pickle=False)
+    assert found.dtype == rows.dtype and np.array_equal(found, expected)
+    assert client.get(f"{url}raw").body == expected.tobytes()
+    assert client.head(f"{url}npy").headers["Array-Shape"] == ",".join(map(str, expected.shape))
+
+
+def test_large_slices_may_leave_out_columns(
+    program: Callable[..., TestApp], made: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "LARGE", 0)
+    monkeypatch.setattr(formats, "PIECE_BYTES", 100)
+    rows = np.arange(1200, dtype="<i4").reshape(100, 3, 4)
+    path, client = made(rows), program("viewer")
+    for index in ("2:90:7,1", ":,:,::2", "5:,...,-1", ":50,1:,2"):
+        found = np.load(io.BytesIO(client.get(f"/{path}/slice?index={index}").body), allow_pickle=False)
+        assert np.array_equal(found, eval(f"rows[{index}]")), index
 
 
 @pytest.mark.parametrize("rows", ROWS, ids=lambda rows: str(rows.dtype))

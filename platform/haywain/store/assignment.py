@@ -16,6 +16,7 @@ from haywain.store import pagemap
 from haywain.store.array import Array
 from haywain.store.extents import PAGE, ceil
 from haywain.store.indexing import Index, Selection, are_fields, result_shape, rows_axis, select
+from haywain.store.passing import passing
 from haywain.store.rows import flat
 from haywain.values import MIB
 
@@ -218,7 +219,7 @@ def blocks(array: Array, writable: bool) -> Iterator[NDArray[Any]]:
     """Yield all rows in views of about a Block; what is written to one is saved before the next comes."""
     for start, stop in array.row_blocks():
         if not writable:
-            yield array.view(start, stop, writable, "sequential")
+            yield passing(array, start, stop)
         elif pagemap.METHOD == "none":
             rows = array.copy(start, stop)
             before = xxh3_64_intdigest(flat(rows))

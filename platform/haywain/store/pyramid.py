@@ -27,6 +27,7 @@ from haywain.store.assignment import assign
 from haywain.store.chunk import BlobChunk, Record
 from haywain.store.extents import Extents, Span, united
 from haywain.store.layout import Layout, blocks_of, differing, layout_of
+from haywain.store.passing import passing
 from haywain.store.summary import Numbers, Table, buckets_dtype, combine, summarise, tables_of
 from haywain.store.views import views_of
 from haywain.values import MIB
@@ -232,7 +233,7 @@ def _sum_up(tables: tuple[Table, ...], below: Array, buckets: Array, level: int,
 
 def _fill(tables: tuple[Table, ...], below: Array, made: Numbers, level: int, first: int, last: int) -> None:
     size = FANOUT if level else BUCKET
-    rows = below.view(first * size, last * size, writable=False)
+    rows = passing(below, first * size, last * size)
     for table in tables:
         if level:
             combine(table, rows, rows_of(level - 1), made)

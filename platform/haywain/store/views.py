@@ -70,6 +70,10 @@ class Views:
         self._pinned.add(mapping)
         return mapping
 
+    def has(self, array: "Array") -> bool:
+        """Return whether views of an array are alive, or were in this transaction."""
+        return array._p_oid in self._live
+
     def _current(self, array: "Array") -> Mapping | None:
         mapping = self._live.get(array._p_oid)
         if mapping is None or array._p_oid in self._checked:

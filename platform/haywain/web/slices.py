@@ -12,9 +12,11 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError, near
 from haywain.interfaces import IArray
-from haywain.values import Column
-from haywain.web.formats import Array, check_size, dtype_text, format_named
+from haywain.portal import Portal
+from haywain.values import MIB, Column
+from haywain.web.formats import Array, Format, check_size, dtype_text, format_named
 from haywain.web.parameters import given_once
+from haywain.web.passing_rows import PassingRows, Readable, like
 from haywain.web.streamed import Streamed, slot_for
 
 PARAMETERS = ("index", "format", "field")
@@ -22,6 +24,9 @@ PARAMETERS = ("index", "format", "field")
 
 INDEX_LENGTH = 1000
 """Most characters of an index."""
+
+LARGE = 16 * MIB
+"""A slice of more bytes is read as it is sent."""
 
 _NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 _SLICE = re.compile(r"([+-]?\d+)? *: *([+-]?\d+)?(?: *: *([+-]?\d+)?)?", re.ASCII)
@@ -123,28 +128,50 @@ def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]
 
 def show(context: Document, request: Request) -> Response:
     """Answer a slice; its shape and dtype stand in the headers."""
-    document = cast(ArrayDocument, context)
+    portal = request.portal.again()  # for as long as rows are sent
+    try:
+        return _answer(portal, cast(ArrayDocument, portal[context.path]), request)
+    except BaseException:
+        portal.close()
+        raise
+
+
+def _answer(portal: Portal, document: ArrayDocument, request: Request) -> Response:
+    """Return the answer, which owns the portal."""
     given = given_once(request.GET, PARAMETERS)
     format = format_named(given.get("format", "npy"))
     items = parse_index(given.get("index", ""), document.shape)
-    array = picked(document, items, given.get("field", ""))
+    array = _to_send(document, items, given.get("field", ""), format)
     check_size(format, array)
     pieces = format.encode(array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)
     if format.length is None:
         response.body = b"".join(pieces)
+        portal.close()
     else:
         length = format.length(array)
         if request.method == "HEAD":
-            response.app_iter = Streamed(request.environ, iter(()))
+            response.app_iter = Streamed(request.environ, iter(()), portal.close)
         else:
-            response.app_iter = Streamed(request.environ, pieces, slot_for(request, length))
+            response.app_iter = Streamed(request.environ, pieces, portal.close, slot_for(request, length))
         response.content_length = length
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
     response.headers["Array-Dtype"] = dtype_text(array.dtype)
     response.headers["Content-Disposition"] = "attachment"
     return response
+
+
+def _to_send(document: ArrayDocument, items: tuple[Item, ...], field: str, format: Format) -> Array:
+    """Return a part of an array; large rows in a row, for a format that sends them so, when they are sent."""
+    rows = items if items[:1] != (...,) else (slice(None), *items)
+    first = rows[0] if rows else slice(None)
+    passes = format.length is not None and not field and hasattr(document, "read") and document.shape
+    if passes and isinstance(first, slice) and (first.step or 1) > 0:
+        readable = cast(Readable, document)
+        if like(readable, items).nbytes > LARGE:
+            return cast(Array, PassingRows(readable, rows or (first,)))  # the part of one that formats need
+    return picked(document, items, field)
 
 
 def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
