@@ -105,7 +105,7 @@ def pieces(array: Array) -> Iterator[bytes]:
     rows = max(1, PIECE_BYTES * len(array) // array.nbytes)
     for start in range(0, len(array), rows):
         piece = array[start : start + rows]
-        if len(piece) == 1 and piece.nbytes > PIECE_BYTES:
+        if len(piece) == 1 and piece.ndim > 1 and piece.nbytes > PIECE_BYTES:
             yield from pieces(piece[0])
         else:
             yield piece.tobytes()
