@@ -190,7 +190,13 @@ def files_limited_to(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("first", ["Data.fs", "Data.fs.tmp"])
 @pytest.mark.parametrize(("count", "size"), [(1, 2_000), (500, 2_000), (1, 900_000)])
 def test_a_full_disk_aborts_the_commit_and_nothing_comes_later(
-    database: Database, begin: Begin, tmp_path: Path, first: str, count: int, size: int
+    database: Database,
+    begin: Begin,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    first: str,
+    count: int,
+    size: int,
 ) -> None:
     """The larger file is full first.  What is small is in a buffer when its write fails, and stays there."""
     connection, manager = begin()
@@ -208,6 +214,7 @@ def test_a_full_disk_aborts_the_commit_and_nothing_comes_later(
             manager.abort()
             manager.begin()
     assert (tmp_path / "Data.fs").read_bytes() == before
+    assert "tpc_abort" not in caplog.text
     connection.root()["small"] = b"fits"
     manager.commit()
     assert len((tmp_path / "Data.fs").read_bytes()) < len(before) + 1_000

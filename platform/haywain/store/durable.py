@@ -25,10 +25,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 from ZODB.FileStorage import FileStorage
-from ZODB.FileStorage.FileStorage import FileIterator, PackError
+from ZODB.FileStorage.FileStorage import FileIterator, PackError, TempFormatter
 from ZODB.FileStorage.format import CorruptedError
 
 from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
@@ -88,6 +88,16 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
                 _log.warning("dropped what could not be written to %s: %s", self._file_name, error)
             self._file = open(self._file_name, "r+b")  # noqa: SIM115  # stays open
             self._file.truncate(self._pos)
+
+    def _clear_temp(self) -> None:
+        """Begin the file of unfinished transactions anew, even if the disk did not take all of it."""
+        try:
+            super()._clear_temp()
+        except OSError:
+            with suppress(OSError):
+                self._tfile.close()  # it tries once more to write the buffer
+            self._tfile: BinaryIO = open(f"{self._file_name}.tmp", "w+b")  # noqa: SIM115  # stays open
+            self._tfmt = TempFormatter(self._tfile)
 
     def _abort(self) -> None:
         super()._abort()

@@ -57,11 +57,10 @@ class Graph:
     def _references(self, oid: bytes, through: bytes) -> list[bytes]:
         try:
             data = self._load(oid)
+            found = references(data)
         except (KeyError, POSKeyError):
             self.missing.append((through, oid))
             return []
-        try:
-            found = references(data)
         except Exception:  # it is damaged; whoever reads all states says so
             return []
         self.missing += [(oid, other) for other in found if len(other) != _OID_BYTES]
