@@ -1,6 +1,7 @@
 """Data Array: rows of numbers, larger than memory, that are seen as one `numpy.ndarray`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
 from haywain.store.layout import layout_of
 from haywain.store.pyramid import Pyramid, Step
+from haywain.store.sorted_column import Bound, rows_between
 from haywain.store.summary import tables_of
 from haywain.values import MIB, Column
 
@@ -195,6 +197,22 @@ class DataArray(Document):
             raise UnknownNameError("access", access, ACCESS)
         low, high, _ = slice(start, stop).indices(len(self))
         return self._created().view(low, max(low, high), access=access)
+
+    def between(self, column: int | str, low: Bound = None, high: Bound = None) -> NDArray[Any]:
+        """Return the rows in which low <= column < high, by a column that is sorted; a view, as of a slice.
+
+        Few pages are read, however many rows there are.  A column of times takes times (in UTC where they
+        have no zone), as NumPy, Python or ISO 8601 has them; None is no bound.  Raises InvalidError for a
+        column that is not there, not of numbers or times, or met out of order.
+        """
+        start, stop = self.rows_between(column, low, high)
+        return self._created().view(start, stop)
+
+    def rows_between(self, column: int | str, low: Bound = None, high: Bound = None) -> tuple[int, int]:
+        """Return the numbers of these rows, from the first on and below the second; raises InvalidError."""
+        found = self._created()
+        names = [one.name for one in self.columns]
+        return rows_between(partial(found.view, writable=False), found.shape, names, column, low, high)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None

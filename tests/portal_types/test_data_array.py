@@ -288,3 +288,16 @@ def test_compacting_leaves_the_level_of_detail_as_it_is(site: Site) -> None:
         portal.commit()
         found = array.level_of_detail(width=100, most_rows=256)
         assert not found.is_sampled and found.columns["0"].min[0] == -1
+
+
+def test_rows_between_two_times_are_a_view(portal: Portal) -> None:
+    array = new(portal, (0,), [("time", "<M8[s]"), ("level", "<f4")])
+    rows = np.zeros(300_000, array.dtype)
+    rows["time"] = np.datetime64("2026-11-01", "s") + np.arange(len(rows))
+    array.append(rows)
+    found = array.between("time", "2026-11-01T00:10", "2026-11-01T00:20")
+    assert np.array_equal(found, rows[600:1200]) and np.shares_memory(found, array[:])
+    assert array.rows_between("time", "2026-11-03") == (172_800, 300_000)
+    array[:]["time"][-1] = "2020-01-01"  # not yet stored, and seen all the same
+    with pytest.raises(InvalidError, match="'time' is not sorted: row 299999 is below row"):
+        array.between("time", "2026-11-01")

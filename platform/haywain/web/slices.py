@@ -17,7 +17,7 @@ from haywain.web.formats import Array, check_size, dtype_text, format_named
 from haywain.web.parameters import given_once
 from haywain.web.streamed import Streamed, slot_for
 
-PARAMETERS = ("index", "format", "field")
+PARAMETERS = ("index", "format", "field", "between")
 """What the address of a slice may say."""
 
 INDEX_LENGTH = 1000
@@ -53,6 +53,9 @@ class ArrayDocument(Protocol):
 
     def __getitem__(self, index: Any) -> Any:
         """Return what NumPy would."""
+
+    def rows_between(self, column: str, low: str | None, high: str | None) -> tuple[int, int]:
+        """Return the rows [start, stop) in which low <= column < high."""
 
 
 def parse_index(text: str, shape: tuple[int, ...]) -> tuple[Item, ...]:
@@ -126,8 +129,10 @@ def show(context: Document, request: Request) -> Response:
     document = cast(ArrayDocument, context)
     given = given_once(request.GET, PARAMETERS)
     format = format_named(given.get("format", "npy"))
-    items = parse_index(given.get("index", ""), document.shape)
-    array = picked(document, items, given.get("field", ""))
+    rows = _rows(document, given.get("between", ""))
+    shape = document.shape if rows is None else (rows.stop - rows.start, *document.shape[1:])
+    items = parse_index(given.get("index", ""), shape)
+    array = picked(document, items, given.get("field", ""), rows)
     check_size(format, array)
     pieces = format.encode(array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)
@@ -143,14 +148,34 @@ def show(context: Document, request: Request) -> Response:
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
     response.headers["Array-Dtype"] = dtype_text(array.dtype)
+    if rows is not None:
+        response.headers["Array-Rows"] = f"{rows.start},{rows.stop}"
     response.headers["Content-Disposition"] = "attachment"
     return response
 
 
-def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
-    """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
+def _rows(document: ArrayDocument, between: str) -> slice | None:
+    """Return the rows that `column,low,high` means, None if it is empty; an empty bound is none."""
+    if not between:
+        return None
+    parts = between.rsplit(",", 2)
+    if len(parts) < 3:
+        raise InvalidError(
+            f"between is column,low,high, as in time,2026-11-01,2026-11-02; not {between[:100]!r}"
+        )
+    column, low, high = (part.strip() for part in parts)
+    return slice(*document.rows_between(column, low or None, high or None))
+
+
+def picked(
+    document: ArrayDocument, items: tuple[Item, ...], field: str = "", rows: slice | None = None
+) -> Array:
+    """Return a part of an array, or of some rows of it, without a copy where the system can map it.
+
+    Raises InvalidError.
+    """
     whole = items if ... in items else (*items, ...)  # a scalar of NumPy would forget dtype and byte order
-    array = np.asarray(document[whole])
+    array = np.asarray(document[whole] if rows is None else document[rows][whole])
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:
