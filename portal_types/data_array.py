@@ -45,14 +45,23 @@ def _check_columns(columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str],
     return tuple(Column(**column)._asdict() for column in columns)
 
 
-class DataArrayProperties(Properties):
-    """What a person may say about an array."""
+Columns = Annotated[tuple[dict[str, str], ...], AfterValidator(_check_columns)]
+"""Type of a property that says what columns are."""
 
-    columns: Annotated[tuple[dict[str, str], ...], AfterValidator(_check_columns)] = Field(
+
+def columns_field() -> Any:  # Any: what a default of pydantic is
+    """Return how such a property is told."""
+    return Field(
         (),
         max_length=10_000,
         description="What its columns are, in order: name, unit and description of each.",
     )
+
+
+class DataArrayProperties(Properties):
+    """What a person may say about an array."""
+
+    columns: Columns = columns_field()
     rate_hz: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Rows a second, where they come evenly; 0 where not."
     )

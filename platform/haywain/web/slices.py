@@ -1,7 +1,5 @@
 """`/{path}/slice`: a part of an array by NumPy's notation, `?index=0:10,::2&format=npy`."""
 
-import re
-from types import EllipsisType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,6 +10,7 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError, near
 from haywain.interfaces import IArray
+from haywain.store.index_text import Item, names_after, parse_index
 from haywain.values import Column
 from haywain.web.formats import Array, check_size, dtype_text, format_named
 from haywain.web.parameters import given_once
@@ -19,17 +18,6 @@ from haywain.web.streamed import Streamed, slot_for
 
 PARAMETERS = ("index", "format", "field", "between")
 """What the address of a slice may say."""
-
-INDEX_LENGTH = 1000
-"""Most characters of an index."""
-
-_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
-_SLICE = re.compile(r"([+-]?\d+)? *: *([+-]?\d+)?(?: *: *([+-]?\d+)?)?", re.ASCII)
-
-_DIGITS = 19
-"""So many digits of a number are told."""
-
-Item = int | slice | EllipsisType
 
 
 class ArrayDocument(Protocol):
@@ -48,6 +36,10 @@ class ArrayDocument(Protocol):
         """The type of the values."""
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of all values; 0 before it is created."""
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Names and units of the last axis, or of the fields; may be empty."""
 
@@ -58,70 +50,12 @@ class ArrayDocument(Protocol):
         """Return the rows [start, stop) in which low <= column < high."""
 
 
-def parse_index(text: str, shape: tuple[int, ...]) -> tuple[Item, ...]:
-    """Return the index of a text: integers, slices and one ellipsis; raises InvalidError.
-
-    An empty text is everything.
-
-    >>> parse_index("0:10, ::2, -1", (20, 6, 3))
-    (slice(0, 10, None), slice(None, None, 2), -1)
-    """
-    if len(text) > INDEX_LENGTH:
-        raise InvalidError(f"The index is longer than {INDEX_LENGTH} characters")
-    parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if "" in parts:
-        raise InvalidError(f"The item {parts.index('')} of the index (from 0) is empty; : is all of an axis")
-    items = tuple(_item(part) for part in parts)
-    if items.count(...) > 1:
-        raise InvalidError("An index has at most one ellipsis (...)")
-    if len(items) - items.count(...) > len(shape):
-        raise InvalidError(
-            f"The index has {len(items)} items, the array of shape {shape} has {len(shape)} axes"
-        )
-    _check_bounds(items, shape)
-    return items
-
-
-def _item(part: str) -> Item:
-    if part == "...":
-        return ...
-    try:
-        if _NUMBER.fullmatch(part):
-            return int(part)
-        found = _SLICE.fullmatch(part)
-        if found is None:
-            raise ValueError("an index has items such as 3, -1, 0:10, ::2 or ...")
-        bounds = [int(one) if one else None for one in found.groups()]
-        if bounds[2] == 0:
-            raise ValueError("a step cannot be 0")
-        return slice(*bounds)
-    except ValueError as error:
-        raise InvalidError(f"The index {part[:40]!r} makes no sense: {error}") from None
-
-
-def _check_bounds(items: tuple[Item, ...], shape: tuple[int, ...]) -> None:
-    before = items[: items.index(...)] if ... in items else items
-    after = items[items.index(...) + 1 :] if ... in items else ()
-    axes = [*enumerate(before), *enumerate(after, len(shape) - len(after))]
-    for axis, item in axes:
-        if isinstance(item, int) and not -shape[axis] <= item < shape[axis]:
-            shown = f"{item}" if abs(item) < 10**_DIGITS else f"{str(item)[:_DIGITS]}…"
-            raise InvalidError(f"The index {shown} lies outside of axis {axis}, which has {shape[axis]}")
-
-
 def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]:
     """Return the names of the columns that an index leaves, [] if the array has none."""
     names = [column.name for column in document.columns]
-    axes = len(document.shape)
-    if not names or document.dtype.names is not None or axes != 2:
+    if not names or document.dtype.names is not None or len(document.shape) != 2:
         return names
-    if len(names) != document.shape[-1]:
-        return []
-    full = (*items, ...) if ... not in items else items
-    place = full.index(...)
-    padded = (*full[:place], *[slice(None)] * (axes - len(full) + 1), *full[place + 1 :])
-    last = padded[-1]
-    return [names[last]] if isinstance(last, int) else names[cast(slice, last)]
+    return names_after(names, document.shape, items)
 
 
 def show(context: Document, request: Request) -> Response:
