@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pydantic import AfterValidator, Field
 from zope.interface import implementer
 
-from haywain.activity.afterwards import activate_afterwards
+from haywain import clock
+from haywain.activity.afterwards import activate_afterwards, want_afterwards
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
-from haywain.store import upkeep
+from haywain.store import extents, upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign, blocks
@@ -21,6 +22,7 @@ from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
 from haywain.store.layout import layout_of
+from haywain.store.moment import tid_at
 from haywain.store.pyramid import Pyramid, Step
 from haywain.store.sorted_column import Bound, rows_between
 from haywain.store.summary import tables_of
@@ -262,6 +264,16 @@ class DataArray(Document):
         """Return the numbers of the Blocks that `compact_block` would make better."""
         return [] if self._array is None else upkeep.fragmented(self._array)
 
+    def in_pieces(self, rest_s: float) -> tuple[list[int], bool]:
+        """Return the numbers of the Blocks of more than 16 extents that nobody has changed for so long.
+
+        And whether there are others, which somebody has.
+        """
+        if self._array is None:
+            return [], False
+        before = bytes.fromhex(tid_at(clock.now_s() - rest_s))
+        return upkeep.in_pieces(self._array, extents.MANY_EXTENTS, before)
+
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""
         found = self._created()
@@ -344,7 +356,11 @@ class DataArray(Document):
             raise InvalidError(f"{self.path} has no rows yet: create it with a shape and a dtype")
         if self._array._p_jar is None and self._p_jar is not None:
             self._p_jar.add(self._array)
+        self._array._v_on_pieces = self._want_compaction
         return self._array
+
+    def _want_compaction(self) -> None:
+        want_afterwards(self, "compact")
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str | list[Any]:  # Any: JSON
