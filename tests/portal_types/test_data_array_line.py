@@ -8,6 +8,8 @@ import pytest
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 
+pytestmark = pytest.mark.usefixtures("method")
+
 COLUMNS = ({"name": "time", "unit": "s"}, {"name": "left", "unit": "m/s2"}, {"name": "right"})
 
 
@@ -33,6 +35,7 @@ def test_a_line_is_a_column_that_grows_with_the_array(portal: Portal, array: Any
     assert len(line) == 1001 and line[-1] == 8 and np.asarray(line).sum() == array[:][:, 1].sum()
 
 
+@pytest.mark.views
 def test_a_line_is_the_memory_of_the_array(site: Site) -> None:
     def make(portal: Portal) -> list[str]:
         array: Any = portal.new("Data Array")

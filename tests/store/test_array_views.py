@@ -20,7 +20,7 @@ from haywain.errors import InvalidError
 from haywain.store.array import Array, StaleViewError
 from haywain.store.database import Database, open_storage
 
-pytestmark = pytest.mark.usefixtures("small_blocks")
+pytestmark = [pytest.mark.usefixtures("small_blocks", "method"), pytest.mark.views]
 
 ROWS = 4 * ROWS_PER_BLOCK
 
@@ -212,8 +212,10 @@ ENDING = """
     import os, signal, sys
     import numpy as np
     from transaction import TransactionManager
+    from haywain.store import pagemap
     from haywain.store.array import Array
     from haywain.store.database import Database, open_storage
+    pagemap.METHOD = sys.argv[2]
     manager = TransactionManager(explicit=True)
     manager.begin()
     database = Database(open_storage("file:" + sys.argv[1]))
@@ -248,10 +250,12 @@ ENDING = """
     ],
     ids=["end", "exit", "_exit", "error", "close", "forgotten", "thread", "term", "abort"],
 )
-def test_a_process_that_ends_with_written_views_stores_nothing(tmp_path: Path, end: str, code: int) -> None:
+def test_a_process_that_ends_with_written_views_stores_nothing(
+    tmp_path: Path, method: str, end: str, code: int
+) -> None:
     program = textwrap.dedent(ENDING).format(end=end)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", program, str(tmp_path), method], capture_output=True, text=True, timeout=50
     )
     assert (done.returncode, done.stdout) == (code, "written\n"), done.stderr
     assert bool(done.stderr) == (end == "raise ValueError"), done.stderr
