@@ -1,6 +1,7 @@
 """Data Array: rows of numbers, larger than memory, that are seen as one `numpy.ndarray`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -9,11 +10,12 @@ from pydantic import AfterValidator, Field
 from ZODB.utils import u64
 from zope.interface import implementer
 
-from haywain.activity.afterwards import activate_afterwards
+from haywain import clock
+from haywain.activity.afterwards import activate_afterwards, want_afterwards
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
-from haywain.store import upkeep
+from haywain.store import extents, upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign, blocks
@@ -21,8 +23,10 @@ from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
 from haywain.store.layout import layout_of
+from haywain.store.moment import tid_at
 from haywain.store.passing import passing
 from haywain.store.pyramid import Pyramid, Step
+from haywain.store.sorted_column import Bound, rows_between
 from haywain.store.summary import tables_of
 from haywain.values import MIB, Column
 
@@ -45,14 +49,23 @@ def _check_columns(columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str],
     return tuple(Column(**column)._asdict() for column in columns)
 
 
-class DataArrayProperties(Properties):
-    """What a person may say about an array."""
+Columns = Annotated[tuple[dict[str, str], ...], AfterValidator(_check_columns)]
+"""Type of a property that says what columns are."""
 
-    columns: Annotated[tuple[dict[str, str], ...], AfterValidator(_check_columns)] = Field(
+
+def columns_field() -> Any:  # Any: what a default of pydantic is
+    """Return how such a property is told."""
+    return Field(
         (),
         max_length=10_000,
         description="What its columns are, in order: name, unit and description of each.",
     )
+
+
+class DataArrayProperties(Properties):
+    """What a person may say about an array."""
+
+    columns: Columns = columns_field()
     rate_hz: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Rows a second, where they come evenly; 0 where not."
     )
@@ -212,6 +225,22 @@ class DataArray(Document):
         low, high, _ = slice(start, stop).indices(len(self))
         return passing(self._created(), low, max(low, high))
 
+    def between(self, column: int | str, low: Bound = None, high: Bound = None) -> NDArray[Any]:
+        """Return the rows in which low <= column < high, by a column that is sorted; a view, as of a slice.
+
+        Few pages are read, however many rows there are.  A column of times takes times (in UTC where they
+        have no zone), as NumPy, Python or ISO 8601 has them; None is no bound.  Raises InvalidError for a
+        column that is not there, not of numbers or times, or met out of order.
+        """
+        start, stop = self.rows_between(column, low, high)
+        return self._created().view(start, stop)
+
+    def rows_between(self, column: int | str, low: Bound = None, high: Bound = None) -> tuple[int, int]:
+        """Return the numbers of these rows, from the first on and below the second; raises InvalidError."""
+        found = self._created()
+        names = [one.name for one in self.columns]
+        return rows_between(partial(found.view, writable=False), found.shape, names, column, low, high)
+
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray[Any]:  # Any: as above
@@ -251,6 +280,16 @@ class DataArray(Document):
     def fragmented(self) -> list[int]:
         """Return the numbers of the Blocks that `compact_block` would make better."""
         return [] if self._array is None else upkeep.fragmented(self._array)
+
+    def in_pieces(self, rest_s: float) -> tuple[list[int], bool]:
+        """Return the numbers of the Blocks of more than 16 extents that nobody has changed for so long.
+
+        And whether there are others, which somebody has.
+        """
+        if self._array is None:
+            return [], False
+        before = bytes.fromhex(tid_at(clock.now_s() - rest_s))
+        return upkeep.in_pieces(self._array, extents.MANY_EXTENTS, before)
 
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""
@@ -334,7 +373,11 @@ class DataArray(Document):
             raise InvalidError(f"{self.path} has no rows yet: create it with a shape and a dtype")
         if self._array._p_jar is None and self._p_jar is not None:
             self._p_jar.add(self._array)
+        self._array._v_on_pieces = self._want_compaction
         return self._array
+
+    def _want_compaction(self) -> None:
+        want_afterwards(self, "compact")
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str | list[Any]:  # Any: JSON

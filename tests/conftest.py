@@ -10,6 +10,7 @@ import hypothesis
 import psutil
 import pytest
 from argon2 import PasswordHasher
+from tests import elsewhere
 from tests.functional.program import DatabaseProgram
 from tests.storages import Storage, chosen
 
@@ -43,10 +44,20 @@ for _name in [name for name in os.environ if name.startswith("HAYWAIN_") and nam
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on the storages that its marker names."""
+    """Run a test on the storages that its marker names, and with each way to find what was written."""
     kinds = chosen(metafunc.definition.get_closest_marker("storages"))
     if kinds and "storage_kind" in metafunc.fixturenames:
         metafunc.parametrize("storage_kind", kinds, indirect=True, scope="module")
+    if "method" in metafunc.fixturenames:
+        ways = elsewhere.chosen(metafunc.definition.get_closest_marker("views"))
+        metafunc.parametrize("method", ways, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `tests/elsewhere.py` calls too much."""
+    left = [item for item in items if elsewhere.is_too_much(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not elsewhere.is_too_much(item)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,6 +122,13 @@ def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
         yield running
         assert running.stop() == 0
         assert "Traceback" not in running.log, running.log
+
+
+@pytest.fixture
+def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of the ways to find what was written to a view, or none; see `tests/elsewhere.py`."""
+    elsewhere.use(request.param, monkeypatch)
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from haywain.activity.afterwards import activate_afterwards
+from haywain.activity.afterwards import activate_afterwards, want_afterwards
+from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
 from haywain.portal import Portal, Site
@@ -106,3 +107,17 @@ def test_what_cannot_be_queued_is_told_in_the_log(
 
 def test_outside_of_a_portal_nothing_is_done() -> None:
     activate_afterwards(DataArray(), "compact")
+
+
+def test_what_a_document_wants_afterwards_disturbs_nobody(site: Site, path: str) -> None:
+    """Two that commit at the same time do not conflict, as they would if each noted it."""
+    with site.open() as one, site.open() as other:
+        for portal in (one, other):
+            want_afterwards(portal[path], "compact")
+        one.commit()
+        other.commit()
+        assert Care.of(other.root).paths("compact") == [path]
+        want_afterwards(other[path], "compact")
+        site.transact(lambda p: Care.of(p.root).want("compact", path, False))
+        other.abort()
+        assert Care.of(other.root).paths("compact") == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.elsewhere import is_memory_of, put
 from ZODB.POSException import ConflictError
 
 from haywain.activity.outbox import Outbox
@@ -15,7 +16,7 @@ from haywain.portal_types.data_array import DataArray
 from haywain.store.array import Array
 from haywain.values import Column
 
-pytestmark = pytest.mark.storages(each_run=True)
+pytestmark = [pytest.mark.usefixtures("method"), pytest.mark.storages(each_run=True)]
 
 
 def new(portal: Portal, shape: Any = (0, 2), dtype: Any = "<f4", **properties: Any) -> DataArray:
@@ -37,9 +38,10 @@ def test_rows_are_appended_sliced_and_assigned(portal: Portal) -> None:
     assert array[:].tolist() == [[0, 9], [3, 7], [0, 8]]
     array.resize(1)
     assert array[:].tolist() == [[0, 9]]
-    assert np.shares_memory(np.asarray(array), array[:]) and np.asarray(array, "i8").tolist() == [[0, 9]]
+    assert is_memory_of(np.asarray(array), array[:]) and np.asarray(array, "i8").tolist() == [[0, 9]]
 
 
+@pytest.mark.views
 def test_what_is_written_to_a_view_is_kept(site: Site) -> None:
     def make(portal: Portal) -> str:
         array = new(portal, (10,), "<i8")
@@ -142,7 +144,7 @@ def test_no_write_is_lost_beside_one_who_makes_the_array_anew(
         elif write == "resize":
             mine.resize(20)
         else:
-            mine[:][3] = 7
+            put(mine._created(), 3, 7)
         if make == "create":
             theirs.create((0,), "<i8")
         else:
@@ -159,7 +161,7 @@ def test_no_write_is_lost_beside_one_who_makes_the_array_anew(
 def test_verify_and_compact_take_any_rows(portal: Portal) -> None:
     array = new(portal, (3000,), "<i4")
     for at in (0, 2000):
-        array[:][at] = 1
+        array[at] = 1
         array.flush()
     assert array.compact() == 1 and array.compact() == 0
     array.verify()
@@ -306,3 +308,16 @@ def test_compacting_leaves_the_level_of_detail_as_it_is(site: Site) -> None:
         portal.commit()
         found = array.level_of_detail(width=100, most_rows=256)
         assert not found.is_sampled and found.columns["0"].min[0] == -1
+
+
+def test_rows_between_two_times_are_a_view(portal: Portal) -> None:
+    array = new(portal, (0,), [("time", "<M8[s]"), ("level", "<f4")])
+    rows = np.zeros(300_000, array.dtype)
+    rows["time"] = np.datetime64("2026-11-01", "s") + np.arange(len(rows))
+    array.append(rows)
+    found = array.between("time", "2026-11-01T00:10", "2026-11-01T00:20")
+    assert np.array_equal(found, rows[600:1200]) and is_memory_of(found, array[:])
+    assert array.rows_between("time", "2026-11-03") == (172_800, 300_000)
+    put(array._created(), -1, ("2020-01-01", 0))  # not yet stored, and seen all the same
+    with pytest.raises(InvalidError, match="'time' is not sorted: row 299999 is below row"):
+        array.between("time", "2026-11-01")

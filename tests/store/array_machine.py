@@ -16,6 +16,7 @@ from ZODB.POSException import ConflictError
 
 from haywain.store import extents
 from haywain.store.array import Array, StaleViewError
+from haywain.store.assignment import assign
 from haywain.store.database import PortalConnection
 from haywain.store.mapping import Mapping
 from haywain.store.upkeep import fragmented, verify
@@ -98,6 +99,7 @@ class ArrayMachine(RuleBasedStateMachine):
     """`committed` is what everybody must see next; `version` counts the commits that changed an array."""
 
     storages: ClassVar[Storage]
+    are_copies: ClassVar[bool] = False
     most: ClassVar[int] = 4000
     row: ClassVar[tuple[int, ...]] = (7,)
 
@@ -149,6 +151,9 @@ class ArrayMachine(RuleBasedStateMachine):
     def view(self, session: Session, name: str) -> tuple[Rows, Memory]:
         """Take `array[:]`; find out whether what was written to older views is in it."""
         view = session.array(name).view()
+        if self.are_copies:
+            assert not view.flags.writeable and np.array_equal(view, session.work[name]), name
+            return view, Memory(self.all_rows(view), self.all_rows(view))
         mapping = mapping_of(view)
         memory = session.memories.get(mapping)
         if memory is None:
@@ -192,7 +197,22 @@ class ArrayMachine(RuleBasedStateMachine):
         span = slice(span.start, span.stop, step)
         if len(view):
             rows = self.values(len(range(*span.indices(len(view)))))
-            view[span] = rows
+            if self.are_copies:
+                assign(session.array(n), span, rows)
+            else:
+                view[span] = rows
+            self._change(session, Change("write", n, rows, span), memory)
+
+    @rule(i=who, n=name, at=part, length=many, step=st.sampled_from([1, 5]))
+    def assign(self, i: int, n: str, at: float, length: int, step: int) -> None:
+        """As `array[span] = rows` does, which may go through a view."""
+        session = self.sessions[i]
+        span = self._span(session, n, at, length)
+        span = slice(span.start, span.stop, step)
+        memory = self.view(session, n)[1]
+        if span.start < span.stop:
+            rows = self.values(len(range(*span.indices(len(session.work[n])))))
+            assign(session.array(n), span, rows)
             self._change(session, Change("write", n, rows, span), memory)
 
     @rule(i=who, n=name, at=part, length=many)
@@ -265,7 +285,7 @@ class ArrayMachine(RuleBasedStateMachine):
     @rule(i=who, choice=st.integers(0, 3), at=part, length=st.sampled_from([1, 300]), look=st.booleans())
     def write_to_kept(self, i: int, choice: int, at: float, length: int, look: bool) -> None:
         session = self.sessions[i]
-        if not session.views:
+        if not session.views or self.are_copies:
             return
         n, view, memory = session.views[choice % len(session.views)]
         most = min(len(view), len(session.work[n]))
@@ -376,7 +396,7 @@ class ArrayMachine(RuleBasedStateMachine):
         kept = [(view, view.copy()) for _, view, _ in session.views]
         session.connection.close()
         assert all(np.array_equal(view, content) for view, content in kept)
-        for view, _ in kept:
+        for view, _ in kept if not self.are_copies else ():
             view[...] = 1  # private memory
         self.sessions[i] = self._opened()
 

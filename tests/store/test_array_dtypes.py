@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.store.conftest import Begin
 
-from haywain.store import assignment, pagemap
+from haywain.store import assignment
 from haywain.store.array import Array
 from haywain.store.assignment import assign
 from haywain.store.indexing import select
@@ -26,13 +26,9 @@ DTYPES = [
 Make = Callable[[int | tuple[int, ...], Any], Array]
 
 
-@pytest.fixture(params=["view", "copy"])
-def make(
-    request: pytest.FixtureRequest, begin: Begin, monkeypatch: pytest.MonkeyPatch, small_blocks: None
-) -> Make:
-    """Make an Array, with small blocks; also where views can only be copies."""
-    if request.param == "copy":
-        monkeypatch.setattr(pagemap, "METHOD", "none")
+@pytest.fixture
+def make(method: str, begin: Begin, monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> Make:
+    """Make an Array, with small blocks; with views, and where there are none."""
     monkeypatch.setattr(assignment, "PIECE_SIZE", 5000)
     monkeypatch.setattr(assignment, "SMALL_SIZE", 2000)
     connection, manager = begin()

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from tests.store.conftest import Begin
 
-from haywain.store import assignment, pagemap
+from haywain.store import assignment
 from haywain.store.array import Array
 from haywain.store.assignment import assign, tiles
 from haywain.store.indexing import select
@@ -27,13 +27,9 @@ def read(array: Array, index: Any) -> Any:
     return array.view(selection.start, selection.stop)[selection.index]
 
 
-@pytest.fixture(params=["view", "copy"])
-def make(
-    request: pytest.FixtureRequest, begin: Begin, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[NDArray[Any]], Array]:
-    """Make an Array of these rows, in pieces of a few rows; also where views can only be copies."""
-    if request.param == "copy":
-        monkeypatch.setattr(pagemap, "METHOD", "none")
+@pytest.fixture
+def make(method: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Callable[[NDArray[Any]], Array]:
+    """Make an Array of these rows, in pieces of a few rows; with views, and where there are none."""
     monkeypatch.setattr(assignment, "PIECE_SIZE", 64)
     monkeypatch.setattr(assignment, "SMALL_SIZE", 32)
     connection, _ = begin()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.elsewhere import METHODS
 
 from haywain.store.array import Array
 from haywain.store.database import Database, open_storage
@@ -21,8 +22,16 @@ WRITER = """
     import sys
     import numpy as np
     from transaction import TransactionManager
+    from haywain.store import pagemap
     from haywain.store.array import Array
+    from haywain.store.assignment import assign
     from haywain.store.database import Database, open_storage
+    pagemap.METHOD = sys.argv[2]
+    def put(index, value):
+        if pagemap.METHOD == "none":
+            assign(array, index, value)
+        else:
+            array.view()[index] = value
     manager = TransactionManager(explicit=True)
     manager.begin()
     connection = Database(open_storage("file:" + sys.argv[1])).connect(manager)
@@ -36,13 +45,13 @@ WRITER = """
     print("open", flush=True)
     while True:
         number += 1
-        array.view()[::7] = number
+        put(slice(None, None, 7), number)
         if number % 3 == 0:
             array.flush()
         array.append(np.full((number % 5 * 20_000 + 1, 2), number))
         if number % 4 == 0:
             array.resize(50_000)
-        array.view()[-1] = number
+        put(-1, number)
         manager.commit()
         print(number, flush=True)
         manager.begin()
@@ -78,8 +87,9 @@ def check(path: Path, acknowledged: int) -> int:
 )
 def test_after_a_kill_all_that_was_committed_is_there(tmp_path: Path, kills: int) -> None:
     moments, acknowledged = random.Random(kills), 0
-    for _ in range(kills):
-        command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)]
+    for kill in range(kills):
+        method = METHODS[kill % len(METHODS)]  # also each on what the other left
+        command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path), method]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "open\n"

@@ -6,16 +6,23 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from tests.elsewhere import VIEWS, use
 from tests.storages import Storage
 from tests.store.array_machine import ArrayMachine
 
-from haywain.store import address_space, block, extents, pagemap
+from haywain.store import address_space, block, extents
 
 PAGE = extents.PAGE
 
 
 class LargePages(ArrayMachine):
     row = (112,)
+
+
+class Copies(ArrayMachine):
+    """As where there are no views: what is read are copies, and what is written is assigned."""
+
+    are_copies = True
 
 
 def shrink(patch: pytest.MonkeyPatch, page: int = PAGE) -> None:
@@ -28,20 +35,21 @@ def shrink(patch: pytest.MonkeyPatch, page: int = PAGE) -> None:
     patch.setattr(block, "TAIL_RECORDS", 4)
 
 
-@pytest.fixture(params=["scan", "pagemap", "large-pages"])
+@pytest.fixture(params=[*VIEWS, *["large-pages"][: len(VIEWS)], "none"])
 def machine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None, storage: Storage
 ) -> Iterator[type[ArrayMachine]]:
-    """A machine, with one of the ways to find what was written, or with pages of 64 KiB."""
+    """A machine, with one of the ways to find what was written, with pages of 64 KiB, or without views."""
     gc.collect()  # what other tests left
     used = address_space.BUDGET.used
     if request.param == "large-pages":
         shrink(monkeypatch, 16 * PAGE)
         yield type("Machine", (LargePages,), {"storages": storage})
     else:
-        monkeypatch.setattr(pagemap, "METHOD", request.param)
+        use(request.param, monkeypatch)
         shrink(monkeypatch)
-        yield type("Machine", (ArrayMachine,), {"storages": storage})
+        kind = Copies if request.param == "none" else ArrayMachine
+        yield type("Machine", (kind,), {"storages": storage})
     gc.collect()
     assert address_space.BUDGET.used == used
 

@@ -18,10 +18,12 @@ from haywain.store.mapping import Mapping
 from haywain.store.upkeep import verify
 from haywain.store.views import views_of
 
-pytestmark = [pytest.mark.usefixtures("small_blocks"), pytest.mark.storages()]
+pytestmark = [pytest.mark.usefixtures("small_blocks", "method"), pytest.mark.storages()]
 in_files = pytest.mark.storages("file")
+views = pytest.mark.views
 
 
+@views
 def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     for page in range(0, 16, 2):
         two[0].view()[page * PAGE // 8] = 1
@@ -38,6 +40,7 @@ def test_views_with_too_many_pieces_are_refused_whole(two: Two, monkeypatch: pyt
     assert two[1].view().sum() == 8
 
 
+@views
 def test_a_refused_view_takes_nothing_from_others(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in range(4):
         two[0].view()[block * ROWS_PER_BLOCK + PAGE // 8 :: ROWS_PER_BLOCK] = 1
@@ -51,6 +54,7 @@ def test_a_refused_view_takes_nothing_from_others(two: Two, monkeypatch: pytest.
     assert address_space.BUDGET.used == used and kept[0] == 0
 
 
+@views
 def test_a_large_page_is_a_hole_only_as_a_whole(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else zeros that are written to its other part would not count as written."""
     two[0].write(PAGE, memoryview(np.ones(PAGE // 8, "i8").tobytes()))
@@ -61,6 +65,7 @@ def test_a_large_page_is_a_hole_only_as_a_whole(two: Two, monkeypatch: pytest.Mo
     assert not mapping._is_hole(0) and mapping._is_hole(4 * PAGE)
 
 
+@views
 def test_random_access_splits_no_mapping(two: Two) -> None:
     def mappings() -> int:
         return len(Path("/proc/self/maps").read_text().splitlines())
@@ -75,6 +80,7 @@ def test_random_access_splits_no_mapping(two: Two) -> None:
     assert mappings() <= before + 8
 
 
+@views
 def test_mappings_are_counted_and_given_back(two: Two) -> None:
     gc.collect()  # what other tests left
     used = address_space.BUDGET.used
@@ -122,6 +128,7 @@ def test_verify_names_the_rows_of_a_flipped_bit(two: Two, tmp_path: Path, at: in
         verify(two[0], 0, 1500)
 
 
+@views
 def test_a_full_disk_fails_the_commit_and_the_view_shows_what_was_there(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +203,7 @@ def test_without_the_calls_of_the_kernel_a_view_is_a_copy(two: Two, monkeypatch:
         view[0] = 1
 
 
+@views
 def test_a_view_may_grow_out_of_its_addresses(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("haywain.store.mapping.reserved", lambda size: size + 4 * PAGE)
     view = two[0].view()
@@ -209,6 +217,7 @@ def test_a_view_may_grow_out_of_its_addresses(two: Two, monkeypatch: pytest.Monk
     assert (two[1].view()[0], two[1].view()[-1]) == (1, 2)
 
 
+@views
 def test_memory_is_one_for_all_views_of_a_transaction(two: Two) -> None:
     first, second = two[0].view(), two[0].view(10, 20)
     first[12] = 5

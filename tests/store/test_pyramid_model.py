@@ -10,10 +10,9 @@ from tests.store.pyramid_machine import PyramidMachine
 from haywain.store import block, extents, pagemap, pyramid, summary
 
 
-@pytest.fixture(params=["scan", "pagemap", "none"])
-def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
+@pytest.fixture
+def small(method: str, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
     """Blocks of four pages, buckets of four rows, pairs of which are one; with and without views."""
-    monkeypatch.setattr(pagemap, "METHOD", request.param)
     monkeypatch.setattr(extents, "BLOCK_SIZE", 4 * extents.PAGE)
     monkeypatch.setattr(extents, "JOIN_GAP", 2 * extents.PAGE)
     monkeypatch.setattr(extents, "MOST_EXTENTS", 3)

@@ -9,7 +9,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from webtest import TestApp
 
 from haywain.document import Document, Module, PortalRoot
-from haywain.interfaces import IArray, IByteStream
+from haywain.interfaces import IByteStream
 from haywain.portal import Portal, Site
 from haywain.security import User, may
 from haywain.security.user import ROLES
@@ -32,9 +32,10 @@ def samples(site: Site, application: object) -> dict[str, str]:
         }
         kinds = site.registry.portal_types
         made = {name: portal.new(name, **needed.get(name, {})) for name in kinds}
-        for document in made.values():
-            if IArray.providedBy(document):
-                document.create((2,), "i1")
+        array: Any = made["Data Array"]  # Any: one kind of document
+        array.create((2,), "i1")
+        made["Data Array Line"].edit(array=array.path)
+        made["Data Array View"].edit(sources=(array.path, made["Data Array Line"].path))
         return {name: document.path for name, document in made.items()}
 
     return site.transact(fill)[0]

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haywain.errors import InvalidError
+from haywain.store.index_text import parse_index
 from haywain.values import Column
-from haywain.web.slices import columns_after, parse_index
+from haywain.web.slices import columns_after
 
 SHAPE = (5, 4, 3)
 ARRAY = np.arange(60).reshape(SHAPE)

@@ -153,3 +153,40 @@ def test_an_array_of_16_tib_is_sent_shown_and_plotted_in_part(
     plot = client.get(f"/{path}/plot?start={rows - 100_000}&stop={rows}&width=10").json
     assert plot["curves"][0]["high"] == [0] * 9 + [5]
     assert client.get(f"/api/v1/search?size={16 << 40}").json["count"] == 1
+
+
+def test_rows_between_two_times_are_sent_in_each_format(
+    program: Callable[..., TestApp], made: Callable[..., str]
+) -> None:
+    rows = mixed(500)
+    url, client = f"/{made(rows)}/slice?between=t,2026-11-02T00:00Z,2026-11-03", program("viewer")
+    npy = client.get(f"{url}&format=npy")
+    assert np.array_equal(np.load(io.BytesIO(npy.body)), rows[24:48]) and npy.headers["Array-Rows"] == "24,48"
+    assert client.get(f"{url}&format=raw&index=::2").body == rows[24:48:2].tobytes()
+    assert client.get(f"{url}&format=json&field=n").json == list(range(24, 48))
+    assert client.get(f"{url}&format=json&index=-1&field=v").json == rows["v"][47]
+    assert len(list(csv.reader(io.StringIO(client.get(f"{url}&format=csv").text)))) == 25
+    with InputStream.from_readable(io.BytesIO(client.get(f"{url}&format=arrow").body)) as stream:
+        assert [row["n"] for row in nanoarrow.ArrayStream(stream).read_all().to_pylist()] == [*range(24, 48)]
+    assert client.get(f"/{made(rows)}/slice?between=n,490,&format=json&field=n").json == [*range(490, 500)]
+    assert "Array-Rows" not in client.get(f"/{made(rows)}/slice?index=0:2").headers
+
+
+@pytest.mark.parametrize(
+    ("between", "message"),
+    [
+        ("t", "between is column,low,high"),
+        ("time,1,2", "no column of numbers"),
+        ("t,noon,2", "a time is expected"),
+        ("n,a,2", "a number is expected"),
+        ("v,1,2", "not sorted"),
+        ("n,1,5&index=4", "outside of axis 0, which has 4"),
+    ],
+)
+def test_what_between_cannot_mean_is_refused(
+    program: Callable[..., TestApp], made: Callable[..., str], between: str, message: str
+) -> None:
+    rows = mixed(500)
+    rows["v"] = rows["v"][::-1]
+    answer = program("viewer").get(f"/{made(rows)}/slice?between={between}", status=400)
+    assert message in answer.json["detail"]

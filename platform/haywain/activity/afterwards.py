@@ -6,8 +6,10 @@ the one that gave the reason.  A process that dies between the two loses it, so 
 """
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from haywain.activity.care import is_wanted, want
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 
@@ -22,10 +24,20 @@ def activate_afterwards(document: Document, method: str, **options: Any) -> None
 
     Asked twice in one transaction it is queued once; outside of a portal nothing is done.
     """
+    _afterwards(document, method, lambda found: found.activate(**options).queue(method, {}))
+
+
+def want_afterwards(document: Document, kind: str) -> None:
+    """Have a kind look at a document (`care.want`), when this transaction has committed."""
+    if not is_wanted(document, kind):
+        _afterwards(document, f"look of {kind}", lambda found: want(found, kind))
+
+
+def _afterwards(document: Document, what: str, work: Callable[[Document], Any]) -> None:  # Any: not looked at
     portal = getattr(document._p_jar, "portal", None)
     if portal is None:
         return
-    transaction, asked = portal.manager.get(), (document.uid, method)
+    transaction, asked = portal.manager.get(), (document.uid, what)
     try:
         known = transaction.data(activate_afterwards)
     except KeyError:
@@ -33,23 +45,23 @@ def activate_afterwards(document: Document, method: str, **options: Any) -> None
         transaction.set_data(activate_afterwards, known)
     if asked not in known:
         known.add(asked)
-        arguments = (portal.site, document.path, document.uid, method, options)
-        transaction.addAfterCommitHook(_queue, arguments)
+        arguments = (portal.site, document.path, document.uid, what, work)
+        transaction.addAfterCommitHook(_do, arguments)
 
 
-def _queue(
-    is_committed: bool, site: "Site", path: str, uid: int, method: str, options: Any
+def _do(
+    is_committed: bool, site: "Site", path: str, uid: int, what: str, work: Callable[[Document], Any]
 ) -> None:  # Any: as above
-    def work(portal: "Portal") -> None:
+    def on_document(portal: "Portal") -> None:
         document = portal[path]
         if document.uid == uid:
-            document.activate(**options).queue(method, {})
+            work(document)
 
     if not is_committed:
         return
     try:
-        site.transact(work)
+        site.transact(on_document)
     except NotFoundError:
         pass  # it was deleted meanwhile
     except (HaywainError, OSError) as error:
-        _log.warning("%s of %s is not queued: %s", method, path, error)
+        _log.warning("%s of %s is not queued: %s", what, path, error)

@@ -57,6 +57,13 @@ class Care(Persistent):  # type: ignore[misc]  # persistent has no types
         return [path for _, path in self.wanted.keys(min=(kind,), max=(f"{kind}\0",))]
 
 
+def is_wanted(document: "Document", kind: str) -> bool:
+    """Return whether a document wants a kind, as this transaction sees it."""
+    module = document.__parent__
+    root = module.__parent__ if module is not None else None
+    return root is not None and "care" in root.tools and (kind, document.path) in Care.of(root).wanted
+
+
 def want(document: "Document", kind: str, is_wanted: bool = True) -> None:
     """Have a kind look at a document that is in its module, or no longer."""
     module = document.__parent__

@@ -15,7 +15,7 @@ becomes an extent.  What neither has is zero, and so is what follows the last ro
 """
 
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -45,6 +45,9 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
 
     Its own record never changes.  `rows`, `row` (the shape of one row), `shape`, `dtype`, `nbytes`.
     """
+
+    _v_on_pieces: Callable[[], None] | None = None
+    """Called when a change leaves a block of more than MANY_EXTENTS, in its transaction."""
 
     def __init__(self, shape: int | Sequence[int], dtype: DTypeLike) -> None:
         """Begin with zeros, which take no room; raises InvalidError."""
@@ -239,6 +242,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
                 self.blocks[number] = Block()
             block = self.blocks[number]
             block.extents = overlay(block.extents, tuple(new), extents.BLOCK_SIZE)
+        if self._v_on_pieces and any(len(self.blocks[n].extents) > extents.MANY_EXTENTS for n in placed):
+            self._v_on_pieces()
         if tail:
             self.extent.clear()
         self.changes.note()

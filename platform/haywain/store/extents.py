@@ -24,6 +24,9 @@ JOIN_GAP = 8 * PAGE
 MOST_EXTENTS = 256
 """A Block with more extents is written anew as one."""
 
+MANY_EXTENTS = 16
+"""A block of more is worth to be stored anew, once nobody changes it any more."""
+
 Where = TypeVar("Where")
 Extents = tuple[tuple[int, Where, int, int], ...]
 Span = tuple[int, int]

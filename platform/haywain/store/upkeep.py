@@ -52,3 +52,13 @@ def fragmented(array: Array) -> list[int]:
         if len(block.extents) > 1
         or any(2 * used[chunk._p_oid] < chunk.length for _, chunk, _, _ in block.extents)
     ]
+
+
+def in_pieces(array: Array, most: int, before: bytes) -> tuple[list[int], bool]:
+    """Return the numbers of the Blocks of more than `most` extents whose last change was before a moment.
+
+    And whether there are others, which have changed since.  A moment is a transaction id.
+    """
+    found = [(number, block) for number, block in array.blocks.items() if len(block.extents) > most]
+    at_rest = [number for number, block in found if block._p_serial < before]
+    return at_rest, len(at_rest) < len(found)

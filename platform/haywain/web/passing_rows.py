@@ -1,13 +1,13 @@
 """Rows of a large slice, read as they are sent: the server's memory does not grow with what passes by."""
 
 from collections.abc import Callable
-from types import EllipsisType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Item = int | slice | EllipsisType
+from haywain.store.index_text import Item
+
 Array = NDArray[Any]
 """Any: of whatever dtype."""
 
@@ -28,21 +28,16 @@ class Readable(Protocol):
         """Return the rows [start, stop)."""
 
 
-def like(document: Readable, items: tuple[Item, ...]) -> Array:
-    """Return an array of the shape and dtype that an index gives, which takes no memory."""
-    return np.broadcast_to(np.zeros((), document.dtype), document.shape)[items]
-
-
 class PassingRows:
     """What has the shape and dtype of an array, and the rows of a document when they are asked for."""
 
-    def __init__(self, document: Readable, items: tuple[Item, ...]) -> None:
-        """Take an index that begins with a slice of step 1 or more."""
+    def __init__(self, document: Readable, rows: range, items: tuple[Item, ...]) -> None:
+        """Take some rows of a document, and of them an index that begins with a slice of step 1 or more."""
         first, *rest = items
         assert isinstance(first, slice)
-        self._document, self._rest = document, tuple(rest)
-        self._rows = range(*first.indices(document.shape[0]))
-        found = like(document, items)
+        self._document, self._rows, self._rest = document, rows[first], tuple(rest)
+        shape = (len(rows), *document.shape[1:])
+        found = np.broadcast_to(np.zeros((), document.dtype), shape)[items]  # which takes no memory
         self.shape, self.dtype, self.ndim, self.nbytes = found.shape, found.dtype, found.ndim, found.nbytes
 
     def __len__(self) -> int:

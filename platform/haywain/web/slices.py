@@ -1,7 +1,5 @@
 """`/{path}/slice`: a part of an array by NumPy's notation, `?index=0:10,::2&format=npy`."""
 
-import re
-from types import EllipsisType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -13,28 +11,18 @@ from haywain.document import Document
 from haywain.errors import InvalidError, near
 from haywain.interfaces import IArray
 from haywain.portal import Portal
+from haywain.store.index_text import Item, names_after, parse_index
 from haywain.values import MIB, Column
 from haywain.web.formats import Array, Format, check_size, dtype_text, format_named
 from haywain.web.parameters import given_once
-from haywain.web.passing_rows import PassingRows, Readable, like
+from haywain.web.passing_rows import PassingRows, Readable
 from haywain.web.streamed import Streamed, slot_for
 
-PARAMETERS = ("index", "format", "field")
+PARAMETERS = ("index", "format", "field", "between")
 """What the address of a slice may say."""
-
-INDEX_LENGTH = 1000
-"""Most characters of an index."""
 
 LARGE = 16 * MIB
 """A slice of more bytes is read as it is sent."""
-
-_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
-_SLICE = re.compile(r"([+-]?\d+)? *: *([+-]?\d+)?(?: *: *([+-]?\d+)?)?", re.ASCII)
-
-_DIGITS = 19
-"""So many digits of a number are told."""
-
-Item = int | slice | EllipsisType
 
 
 class ArrayDocument(Protocol):
@@ -53,77 +41,26 @@ class ArrayDocument(Protocol):
         """The type of the values."""
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of all values; 0 before it is created."""
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Names and units of the last axis, or of the fields; may be empty."""
 
     def __getitem__(self, index: Any) -> Any:
         """Return what NumPy would."""
 
-
-def parse_index(text: str, shape: tuple[int, ...]) -> tuple[Item, ...]:
-    """Return the index of a text: integers, slices and one ellipsis; raises InvalidError.
-
-    An empty text is everything.
-
-    >>> parse_index("0:10, ::2, -1", (20, 6, 3))
-    (slice(0, 10, None), slice(None, None, 2), -1)
-    """
-    if len(text) > INDEX_LENGTH:
-        raise InvalidError(f"The index is longer than {INDEX_LENGTH} characters")
-    parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if "" in parts:
-        raise InvalidError(f"The item {parts.index('')} of the index (from 0) is empty; : is all of an axis")
-    items = tuple(_item(part) for part in parts)
-    if items.count(...) > 1:
-        raise InvalidError("An index has at most one ellipsis (...)")
-    if len(items) - items.count(...) > len(shape):
-        raise InvalidError(
-            f"The index has {len(items)} items, the array of shape {shape} has {len(shape)} axes"
-        )
-    _check_bounds(items, shape)
-    return items
-
-
-def _item(part: str) -> Item:
-    if part == "...":
-        return ...
-    try:
-        if _NUMBER.fullmatch(part):
-            return int(part)
-        found = _SLICE.fullmatch(part)
-        if found is None:
-            raise ValueError("an index has items such as 3, -1, 0:10, ::2 or ...")
-        bounds = [int(one) if one else None for one in found.groups()]
-        if bounds[2] == 0:
-            raise ValueError("a step cannot be 0")
-        return slice(*bounds)
-    except ValueError as error:
-        raise InvalidError(f"The index {part[:40]!r} makes no sense: {error}") from None
-
-
-def _check_bounds(items: tuple[Item, ...], shape: tuple[int, ...]) -> None:
-    before = items[: items.index(...)] if ... in items else items
-    after = items[items.index(...) + 1 :] if ... in items else ()
-    axes = [*enumerate(before), *enumerate(after, len(shape) - len(after))]
-    for axis, item in axes:
-        if isinstance(item, int) and not -shape[axis] <= item < shape[axis]:
-            shown = f"{item}" if abs(item) < 10**_DIGITS else f"{str(item)[:_DIGITS]}…"
-            raise InvalidError(f"The index {shown} lies outside of axis {axis}, which has {shape[axis]}")
+    def rows_between(self, column: str, low: str | None, high: str | None) -> tuple[int, int]:
+        """Return the rows [start, stop) in which low <= column < high."""
 
 
 def columns_after(document: ArrayDocument, items: tuple[Item, ...]) -> list[str]:
     """Return the names of the columns that an index leaves, [] if the array has none."""
     names = [column.name for column in document.columns]
-    axes = len(document.shape)
-    if not names or document.dtype.names is not None or axes != 2:
+    if not names or document.dtype.names is not None or len(document.shape) != 2:
         return names
-    if len(names) != document.shape[-1]:
-        return []
-    full = (*items, ...) if ... not in items else items
-    place = full.index(...)
-    padded = (*full[:place], *[slice(None)] * (axes - len(full) + 1), *full[place + 1 :])
-    last = padded[-1]
-    return [names[last]] if isinstance(last, int) else names[cast(slice, last)]
+    return names_after(names, document.shape, items)
 
 
 def show(context: Document, request: Request) -> Response:
@@ -140,8 +77,10 @@ def _answer(portal: Portal, document: ArrayDocument, request: Request) -> Respon
     """Return the answer, which owns the portal."""
     given = given_once(request.GET, PARAMETERS)
     format = format_named(given.get("format", "npy"))
-    items = parse_index(given.get("index", ""), document.shape)
-    array = _to_send(document, items, given.get("field", ""), format)
+    rows = _rows(document, given.get("between", ""))
+    shape = document.shape if rows is None else (rows.stop - rows.start, *document.shape[1:])
+    items = parse_index(given.get("index", ""), shape)
+    array = _to_send(document, items, given.get("field", ""), rows, format)
     check_size(format, array)
     pieces = format.encode(array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)
@@ -158,26 +97,48 @@ def _answer(portal: Portal, document: ArrayDocument, request: Request) -> Respon
     response.headers["Content-Type"] = format.media_type
     response.headers["Array-Shape"] = ",".join(map(str, array.shape))
     response.headers["Array-Dtype"] = dtype_text(array.dtype)
+    if rows is not None:
+        response.headers["Array-Rows"] = f"{rows.start},{rows.stop}"
     response.headers["Content-Disposition"] = "attachment"
     return response
 
 
-def _to_send(document: ArrayDocument, items: tuple[Item, ...], field: str, format: Format) -> Array:
+def _to_send(
+    document: ArrayDocument, items: tuple[Item, ...], field: str, rows: slice | None, format: Format
+) -> Array:
     """Return a part of an array; large rows in a row, for a format that sends them so, when they are sent."""
-    rows = items if items[:1] != (...,) else (slice(None), *items)
-    first = rows[0] if rows else slice(None)
+    whole = items if items and items[0] is not ... else (slice(None), *items)
     passes = format.length is not None and not field and hasattr(document, "read") and document.shape
-    if passes and isinstance(first, slice) and (first.step or 1) > 0:
-        readable = cast(Readable, document)
-        if like(readable, items).nbytes > LARGE:
-            return cast(Array, PassingRows(readable, rows or (first,)))  # the part of one that formats need
-    return picked(document, items, field)
+    if passes and isinstance(whole[0], slice) and (whole[0].step or 1) > 0:
+        base = rows or slice(0, document.shape[0])
+        found = PassingRows(cast(Readable, document), range(base.start, base.stop), whole)
+        if found.nbytes > LARGE:
+            return cast(Array, found)  # it has what formats of any size need of an ndarray
+    return picked(document, items, field, rows)
 
 
-def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
-    """Return a part of an array, without a copy where the system can map it; raises InvalidError."""
+def _rows(document: ArrayDocument, between: str) -> slice | None:
+    """Return the rows that `column,low,high` means, None if it is empty; an empty bound is none."""
+    if not between:
+        return None
+    parts = between.rsplit(",", 2)
+    if len(parts) < 3:
+        raise InvalidError(
+            f"between is column,low,high, as in time,2026-11-01,2026-11-02; not {between[:100]!r}"
+        )
+    column, low, high = (part.strip() for part in parts)
+    return slice(*document.rows_between(column, low or None, high or None))
+
+
+def picked(
+    document: ArrayDocument, items: tuple[Item, ...], field: str = "", rows: slice | None = None
+) -> Array:
+    """Return a part of an array, or of some rows of it, without a copy where the system can map it.
+
+    Raises InvalidError.
+    """
     whole = items if ... in items else (*items, ...)  # a scalar of NumPy would forget dtype and byte order
-    array = np.asarray(document[whole])
+    array = np.asarray(document[whole] if rows is None else document[rows][whole])
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:

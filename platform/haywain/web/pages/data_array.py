@@ -12,13 +12,14 @@ from pyramid.request import Request
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
+from haywain.store.index_text import parse_index
 from haywain.web.formats import Array, formats_for, plain
 from haywain.web.pages.document import Fact, links_of
 from haywain.web.pages.figures import Moment, count_text, shape_text, size_text, type_text
 from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
-from haywain.web.slices import ArrayDocument, columns_after, parse_index, picked
+from haywain.web.slices import ArrayDocument, columns_after, picked
 
 GRID_ROWS, GRID_COLUMNS = 25, 12
 """Most rows and columns of the grid."""
@@ -76,7 +77,7 @@ def show(context: Document, request: Request) -> Values:
     document = cast(ArrayDocument, context)
     return {
         "head": head_of(context, request),
-        "size": size_text(context.size),
+        "size": size_text(document.nbytes),
         "facts": _facts(context, request),
         "description": context.properties.description,
         "columns": document.columns[:MOST_COLUMNS],
@@ -97,7 +98,7 @@ def _facts(context: Document, request: Request) -> list[Fact]:
     return [
         Fact("Shape", shape_text(document.shape) if is_created else "not created yet"),
         *([Fact("Type", type_text(document.dtype))] if is_created else []),
-        Fact("Exactly", count_text(context.size, "byte")),
+        Fact("Exactly", count_text(document.nbytes, "byte")),
         *links_of(context, request),
         Fact("Last change", "", moment=Moment.at(context.modified)),
         Fact("Created", "", moment=Moment.at(context.created)),

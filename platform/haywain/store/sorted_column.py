@@ -1,0 +1,178 @@
+"""A column whose numbers or times never fall from row to row: which rows lie within a range of them.
+
+A binary search looks at a page of rows at a time, about log2(pages) of them.  What it meets out of order it
+refuses; it does not look at all rows, so a column that is out of order elsewhere is not found out.  NaN and
+NaT stand at the end, as `numpy.sort` has them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haywain.errors import InvalidError
+from haywain.store.extents import PAGE
+from haywain.store.lanes import Lane, lanes_of
+
+Bound = int | float | str | datetime | np.generic | None
+"""Where a range begins or ends: a number, or a time as NumPy, Python or ISO 8601 has it; None for no end."""
+
+Rows = Callable[[int, int], NDArray[Any]]
+"""Returns the rows [start, stop).  Any: of whatever dtype."""
+
+_LAST = 1 << 63
+"""A key behind those of all times."""
+
+_SECONDS = {"W": Fraction(604_800), "D": Fraction(86_400), "h": Fraction(3600), "m": Fraction(60)}
+_SECONDS |= {unit: Fraction(1, 1000**n) for n, unit in enumerate(("s", "ms", "us", "ns", "ps", "fs", "as"))}
+
+
+class SortedColumn:
+    """A column of rows, by which rows are found."""
+
+    def __init__(self, name: str, lane: Lane, count: int, rows: Rows) -> None:
+        """Search the first `count` rows; `rows` returns some of them."""
+        self.name, self._lane, self._count, self._rows = name, lane, count, rows
+        none = rows(0, 0)
+        self._at_once = max(PAGE // max(none.dtype.itemsize * math.prod(none.shape[1:]), 1), 2)
+        self._seen: dict[int, Any] = {}  # Any: keys of rows, of one type
+
+    def between(self, low: Bound, high: Bound) -> tuple[int, int]:
+        """Return the rows [start, stop) with low <= number < high; raises InvalidError.
+
+        There are none, (start, start), where `high` is not above `low`.
+        """
+        start = 0 if low is None else self._first(self._key_of(low))
+        stop = self._count if high is None else self._first(self._key_of(high))
+        self._check_seen()
+        return start, max(start, stop)
+
+    def _first(self, key: Any) -> int:  # Any: as above
+        """Return the first row whose key is not below `key`, the number of rows if there is none."""
+        low, high = 0, self._count
+        while low < high:
+            start = max(min((low + high - self._at_once) // 2, high - self._at_once), low)
+            stop = min(start + self._at_once, high)
+            keys = self._keys(start, stop)
+            below = sum(bool(one < key) for one in keys)
+            if below == len(keys):
+                low = stop
+            elif below or start == low:
+                return start + below
+            else:
+                high = start
+        return low
+
+    def _keys(self, start: int, stop: int) -> list[Any]:  # Any: as above
+        """Return what rows are compared by; raises InvalidError if they fall."""
+        keys = _comparable(self._lane.of(self._rows(start, stop))[:])
+        for number, (one, following) in enumerate(pairwise(keys), start):
+            if following < one:
+                raise self._out_of_order(number, number + 1)
+        self._seen[start], self._seen[stop - 1] = keys[0], keys[-1]
+        return keys
+
+    def _check_seen(self) -> None:
+        """Refuse a column that falls from one row that was looked at to the next; the ends are among them."""
+        for number in {0, self._count - 1} - set(self._seen) if self._count else ():
+            self._seen[number] = _comparable(self._lane.of(self._rows(number, number + 1)))[0]
+        numbers = sorted(self._seen)
+        for one, following in pairwise(numbers):
+            if self._seen[following] < self._seen[one]:
+                raise self._out_of_order(one, following)
+
+    def _out_of_order(self, one: int, following: int) -> InvalidError:
+        return InvalidError(
+            f"The column {self.name[:100]!r} is not sorted: row {following} is below row {one}; "
+            "between takes a sorted one"
+        )
+
+    def _key_of(self, bound: Bound) -> Any:  # Any: as above
+        dtype = self._lane.table.dtype
+        try:
+            if dtype.kind in "mM":
+                return _time(bound, dtype)
+            found = float(bound) if isinstance(bound, str) and not _is_whole(bound) else bound
+            found = int(found) if isinstance(found, str | np.integer | np.bool_) else found
+            found = float(found) if isinstance(found, np.floating) else found
+            if isinstance(found, int | float) and not math.isnan(found):
+                return found
+        except (TypeError, ValueError, OverflowError):
+            pass
+        wanted = "a time" if dtype.kind == "M" else "a duration" if dtype.kind == "m" else "a number"
+        raise InvalidError(f"between: {wanted} is expected for {self.name[:100]!r}, not {str(bound)[:100]!r}")
+
+
+def _comparable(numbers: NDArray[Any]) -> list[Any]:  # Any: numbers of whatever dtype
+    """Return numbers as Python compares them without rounding; NaN and NaT are the last."""
+    if numbers.dtype.kind in "mM":
+        plain = numbers.astype(numbers.dtype.newbyteorder("=")).view(np.int64)
+        return [
+            _LAST if is_none else key for key, is_none in zip(plain.tolist(), np.isnat(numbers), strict=True)
+        ]
+    if numbers.dtype.kind == "f":
+        return [math.inf if key != key else key for key in numbers.tolist()]
+    return list(numbers.tolist())
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().lstrip("+-").isdecimal()
+
+
+def _time(bound: Any, dtype: np.dtype[Any]) -> int:  # Any: a Bound
+    """Return a time, or a duration, in the unit of a dtype, rounded up: exact for what is not below it."""
+    found = _moment(bound) if dtype.kind == "M" else _duration(bound, dtype)
+    if np.isnat(found):
+        raise ValueError("NaT is no bound")
+    unit, count = np.datetime_data(dtype)
+    own, own_count = np.datetime_data(found.dtype)
+    if unit not in _SECONDS:  # years and months, or no unit at all
+        whole = found.astype(dtype.newbyteorder("="))
+        return int(whole.astype(np.int64)) + bool(whole < found)
+    if own not in _SECONDS:
+        found, own, own_count = found.astype(f"{dtype.kind}8[D]"), "D", 1
+    units = Fraction(int(found.astype(np.int64)) * own_count) * _SECONDS[own] / (_SECONDS[unit] * count)
+    return math.ceil(units)
+
+
+def _moment(bound: Any) -> Any:  # Any: a Bound; NumPy's times have too many types
+    """Return a moment in UTC, which a time without a zone is taken to be in."""
+    if isinstance(bound, str):
+        text = bound.strip().upper().replace(" ", "T")
+        is_zoned = text.endswith("Z") or "+" in text or "-" in text.partition("T")[2]
+        if not text or not is_zoned:
+            return np.datetime64(text or "NaT")
+        bound = datetime.fromisoformat(text)
+    if isinstance(bound, datetime) and bound.tzinfo is not None:
+        bound = bound.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(bound, int | float | np.bool_ | np.number):
+        raise ValueError("a number says no unit")
+    return np.datetime64(bound)
+
+
+def _duration(bound: Any, dtype: np.dtype[Any]) -> Any:  # Any: as above
+    """Return a duration; a number counts units of the column."""
+    if isinstance(bound, str):
+        bound = int(bound)
+    if isinstance(bound, np.timedelta64) and np.datetime_data(bound.dtype)[0] != "generic":
+        return bound
+    unit: Any = np.datetime_data(dtype)  # Any: one of many literals
+    return np.timedelta64(bound, unit)
+
+
+def rows_between(
+    rows: Rows, shape: tuple[int, ...], names: Sequence[str], column: int | str, low: Bound, high: Bound
+) -> tuple[int, int]:
+    """Return the rows [start, stop) of an array in which low <= column < high.
+
+    `rows(start, stop)` are those of the array, of this shape; `names` are those of its columns.  Raises
+    InvalidError for a column that is not there, not of numbers or times, or met out of order.
+    """
+    lanes = lanes_of(rows(0, 0).dtype, shape[1:], names, [column])
+    ((name, lane),) = lanes.items()
+    return SortedColumn(name, lane, shape[0], rows).between(low, high)

@@ -1,0 +1,62 @@
+"""Lines and views of arrays are made, sliced, plotted and shown over HTTP as arrays are."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from webtest import TestApp
+
+from haywain.portal import Portal, Site
+
+Program = Callable[..., TestApp]
+
+
+@pytest.fixture
+def table(site: Site) -> str:
+    def make(portal: Portal) -> str:
+        array: Any = portal.new("Data Array", columns=({"name": "time"}, {"name": "level", "unit": "m"}))
+        array.create((0, 2), "<f8")
+        array.append(np.arange(4000).reshape(-1, 2))
+        return str(array.path)
+
+    return site.transact(make)[0]
+
+
+def made(client: TestApp, kind: str, **properties: Any) -> str:
+    module = kind.lower().replace(" ", "_") + "_module"
+    answer = client.post_json(f"/{module}", {"portal_type": kind, **properties}, status=201)
+    return str(answer.json["path"])
+
+
+def test_a_line_is_sliced_plotted_and_shown(program: Program, table: str) -> None:
+    client = program("editor")
+    line = made(client, "Data Array Line", array=table, index="100:, 1", reference="level")
+    answer = client.get(f"/{line}/slice?index=:3&format=npy")
+    assert np.load(io.BytesIO(answer.body)).tolist() == [201, 203, 205]
+    assert client.get(f"/{line}/slice?format=csv&index=:1").text.split() == ["level", "201.0"]
+    assert client.get(f"/{line}/slice?between=level,1000,1004&format=json").json == [1001, 1003]
+    assert client.get(f"/{line}/plot?width=2").json["curves"][0]["high"][1] == 3999
+    page = client.get(f"/{line}", headers={"Accept": "text/html"}).text
+    assert "1,900" in page and "14.8 KiB" in page and "level" in page
+    assert client.get(f"/{line}", headers={"Accept": "application/json"}).json["shape"] == [1900]
+
+
+def test_a_view_is_sliced_and_shown(program: Program, table: str) -> None:
+    client = program("editor")
+    lines = [made(client, "Data Array Line", array=table, index=f"{n}:, {n}") for n in (0, 1)]
+    view = made(client, "Data Array View", sources=lines, reference="both")
+    answer = client.get(f"/{view}/slice?index=:2&format=json")
+    assert answer.json == [{"time": 0, "level": 3}, {"time": 2, "level": 5}]
+    assert answer.headers["Array-Shape"] == "2"
+    assert client.get(f"/{view}/slice?between=level,11,14&field=time&format=json").json == [8, 10]
+    assert len(client.get(f"/{view}/plot?columns=0,1&width=5").json["curves"]) == 2
+    assert "1,999" in client.get(f"/{view}", headers={"Accept": "text/html"}).text
+
+
+def test_a_line_of_nothing_has_a_page_and_says_why_it_has_no_slice(program: Program) -> None:
+    client = program("editor")
+    line = made(client, "Data Array Line", array="data_array_module/gone")
+    assert "not created yet" in client.get(f"/{line}", headers={"Accept": "text/html"}).text
+    assert "no Data Array at" in client.get(f"/{line}/slice", status=400).json["detail"]
