@@ -103,9 +103,20 @@ def test_part_that_cannot_be_renewed_stays_and_says_why(page: Page, array: str, 
 
 def test_login_that_has_ended_leads_to_the_login(page: Page, portal: Program, array: str) -> None:
     page.goto(f"/{array}")
+    page.locator("#plot[data-drawn]").wait_for()
     page.context.clear_cookies()
     page.get_by_role("button", name="Go").click()
     page.get_by_role("heading", name="Log in").wait_for()
+
+
+def test_plot_leads_to_the_login_when_that_has_ended(page: Page, array: str, said: list[str]) -> None:
+    page.goto(f"/{array}")
+    page.locator("#plot[data-drawn]").wait_for()
+    page.context.clear_cookies()
+    page.get_by_label("Log scale").check()
+    page.get_by_role("heading", name="Log in").wait_for()
+    assert [one for one in said if "401" in one] == said
+    said.clear()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
