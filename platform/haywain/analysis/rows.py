@@ -80,7 +80,7 @@ def parse_dtype(text: str) -> np.dtype[Any]:
     try:
         found = np.dtype(text.strip())
     except (TypeError, ValueError, SyntaxError) as error:
-        raise InvalidError(f"dtype: {text[:80]!r} is none: {error}") from error
+        raise InvalidError(f"dtype: {text[:80]!r} is no dtype: {error}") from error
     if found.hasobject or found.itemsize == 0 or found.subdtype is not None:
         raise InvalidError(f"dtype: {text[:80]!r} has no fixed size; use one such as <f4, i2 or M8[ms],f8")
     return found
