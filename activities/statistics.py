@@ -100,8 +100,10 @@ def _names(array: DataArray) -> list[str]:
     """Return the names of the columns; raises InvalidError for what has none that are numbers."""
     fields = array.dtype.names
     kinds = [array.dtype] if fields is None else [array.dtype[name] for name in fields]
-    if any(kind.kind not in "biufmM" or kind.shape for kind in kinds):
-        raise InvalidError(f"Statistics are of real numbers and times; the rows are of {array.dtype}")
+    for place, kind in enumerate(kinds):
+        if kind.kind not in "biufmM" or kind.shape:
+            what = f"the field {fields[place]!r} holds" if fields is not None else "the rows are of"
+            raise InvalidError(f"Statistics are of real numbers and times; {what} {kind}")
     count = len(fields) if fields is not None else int(np.prod(array.shape[1:]))
     if count > COLUMNS_MAX or (fields is not None and len(array.shape) > 1):
         raise InvalidError(f"Statistics are of at most {COLUMNS_MAX} columns; a row has {count}")
