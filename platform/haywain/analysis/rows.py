@@ -86,6 +86,15 @@ def parse_dtype(text: str) -> np.dtype[Any]:
     return found
 
 
+def dtype_words(dtype: np.dtype[Any]) -> str:
+    """Return the dtype of a field, with its shape if it has one.
+
+    >>> dtype_words(np.dtype("f8")), dtype_words(np.dtype(("f8", 3)))
+    ('float64', 'float64 of shape (3,)')
+    """
+    return str(dtype) if dtype.subdtype is None else f"{dtype.base} of shape {dtype.shape}"
+
+
 def check_row_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the shape of a row; raises InvalidError for one that makes no sense."""
     found = tuple(shape)
