@@ -74,6 +74,8 @@ def test_plot_zooms_and_goes_back(page: Page, array: str) -> None:
 def test_slice_changes_the_grid_and_the_address(page: Page, array: str) -> None:
     page.goto(f"/{array}")
     page.get_by_label("Index").fill("1000:1003, 1")
+    expect(page.locator("#slice tbody tr").last).to_be_visible()
+    assert page.locator("#slice .grid-table").evaluate("one => one.scrollHeight <= one.clientHeight")
     page.get_by_role("button", name="Go").click()
     expect(page.locator("#slice tbody tr")).to_have_count(3)
     assert "index=1000" in page.url
@@ -191,6 +193,7 @@ def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None
     look(page, "activities")
     page.get_by_role("link", name="Compute the spectrum").first.click()
     expect(page.locator(".notice.bad")).to_contain_text("byte 0")
+    look(page, "activity-failed")
     page.get_by_role("button", name="Retry").click()
     page.wait_for_url("**/activities/*?done=retried")
     expect(page.locator(".state")).to_have_text("failed", timeout=PATIENCE_MS)
