@@ -135,6 +135,7 @@ def test_switch_that_is_off_can_be_seen(page: Page, array: str, scheme: Any) -> 
 
 def test_command_is_not_broken_within_words(page: Page, array: str) -> None:
     page.goto(f"/{array}")
+    assert page.locator(".copyable code").count() == 2
     for box in page.locator(".copyable code").all():
         lines = box.inner_text().count("\n") + 1
         assert round(box.evaluate(_HEIGHT_IN_LINES)) <= lines
