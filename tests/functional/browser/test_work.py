@@ -115,7 +115,7 @@ def test_plot_leads_to_the_login_when_that_has_ended(page: Page, array: str, sai
     page.goto(f"/{array}")
     page.locator("#plot[data-drawn]").wait_for()
     page.context.clear_cookies()
-    page.get_by_label("Log scale").check()
+    page.get_by_label("Log scale").click()
     page.get_by_role("heading", name="Log in").wait_for()
     assert [one for one in said if "401" in one] == said
     said.clear()
