@@ -209,7 +209,7 @@ def _why_not_array(array: DataArray) -> str:
             reason = error.detail
         else:
             return ""
-    return reason
+    return "The array has no column of real numbers" if reason.startswith("channel: ") else reason
 
 
 def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:

@@ -10,6 +10,7 @@ from pydantic import Field
 from haywain.activity.kind import Kind, NoParameters, Work
 from haywain.activity.product import check_edition
 from haywain.analysis.moments import FINE_BINS, Moments, histogram, seconds, summary
+from haywain.analysis.rows import dtype_words
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
@@ -100,8 +101,10 @@ def _names(array: DataArray) -> list[str]:
     """Return the names of the columns; raises InvalidError for what has none that are numbers."""
     fields = array.dtype.names
     kinds = [array.dtype] if fields is None else [array.dtype[name] for name in fields]
-    if any(kind.kind not in "biufmM" or kind.shape for kind in kinds):
-        raise InvalidError(f"Statistics are of real numbers and times; the rows are of {array.dtype}")
+    for place, kind in enumerate(kinds):
+        if kind.kind not in "biufmM" or kind.shape:
+            what = f"the field {fields[place]!r} holds" if fields is not None else "the rows are of"
+            raise InvalidError(f"Statistics are of real numbers and times; {what} {dtype_words(kind)}")
     count = len(fields) if fields is not None else int(np.prod(array.shape[1:]))
     if count > COLUMNS_MAX or (fields is not None and len(array.shape) > 1):
         raise InvalidError(f"Statistics are of at most {COLUMNS_MAX} columns; a row has {count}")

@@ -42,6 +42,7 @@ class ProgressIndicator(Document):
     module_id = "progress_indicator_module"
     schema = ProgressIndicatorProperties
     is_addable = False
+    is_editable = False
     icon = "progress"
 
     draft: Array | None = None

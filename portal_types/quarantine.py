@@ -36,6 +36,7 @@ class Quarantine(Document):
     schema = QuarantineProperties
     workflow_name = "quarantine"
     is_addable = False
+    is_editable = False
     icon = "quarantine"
     state = "quarantined"
 

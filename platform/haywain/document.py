@@ -77,6 +77,7 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     view_permission: ClassVar[str] = "view"
     edit_permission: ClassVar[str] = "edit"
     is_addable: ClassVar[bool] = True
+    is_editable: ClassVar[bool] = True
     icon: ClassVar[str] = "document"
 
     id: str = ""

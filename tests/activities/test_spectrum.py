@@ -259,12 +259,13 @@ def test_only_a_wav_suits(site: Site, stored: Stored, data: bytes, reason: str) 
     [
         ((9, 2), "f4", "", ""),
         ((0, 2), "f4", "no rows", "no rows"),
-        ((9,), "S2", "not real numbers", "of real numbers"),
+        ((9,), "S2", "no column of real numbers", "of real numbers"),
         ((9, 2, 2), "f4", "rows of single numbers", ""),
         ((9,), [("t", "M8[s]"), ("v", "f4")], "", ""),
-        ((9,), [("s", "S3"), ("t", "M8[s]")], "not real numbers", "of real numbers"),
+        ((9,), [("s", "S3"), ("t", "M8[s]")], "no column of real numbers", "the field 's' holds"),
+        ((9,), [("v", "f8", 3)], "no column of real numbers", "the field 'v' holds float64 of shape (3,)"),
     ],
-    ids=["table", "empty", "texts", "3-D", "records", "no numbers"],
+    ids=["table", "empty", "texts", "3-D", "records", "no numbers", "several numbers"],
 )
 def test_arrays_without_a_signal_do_not_suit(
     site: Site, shape: tuple[int, ...], dtype: Any, spectrum: str, statistics: str

@@ -203,7 +203,7 @@ def test_other_reference_is_another_array(run: Run, stored: Stored, reading: Rea
         (CSV, {"format": "raw"}, "dtype: raw bytes need a type"),
         (CSV, {"format": "raw", "dtype": "O"}, "dtype: 'O' has no fixed size"),
         (CSV, {"format": "raw", "dtype": "f8", "row_shape": "0"}, "row_shape: "),
-        (CSV, {"dtype": "foo"}, "dtype: 'foo' is none"),
+        (CSV, {"dtype": "foo"}, "dtype: 'foo' is no dtype"),
         (CSV, {"format": "cvs"}, "format: must be one of 'auto'"),
     ],
     ids=[

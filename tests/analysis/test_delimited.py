@@ -97,7 +97,7 @@ def test_grown_text_goes_on_after_a_line_without_newline() -> None:
     [
         (
             "a,b\n1,2\n" + "3,4\n" * 99 + "5\n",
-            "Row 100 .from 0., which begins at byte 404 in line 102, has 1 fields, not 2",
+            "Row 100 .from 0., which begins at byte 404 in line 102, has 1 field, not 2",
         ),
         ("1,2\n3,4,5\n", "Row 1 .from 0., which begins at byte 4 in line 2, has 3 fields, not 2"),
         ("a,b\n1,2\n\n3,x\n", "Row 1 .* at byte 9 in line 4: 'x' in the column 'b' is no float64"),
@@ -131,7 +131,7 @@ def test_field_that_holds_another_delimiter_asks_for_it() -> None:
 
 def test_line_is_counted_over_all_that_was_read_before() -> None:
     data = b"# a remark\n" + b"1,2\n" * 1000 + b"5\n"
-    with pytest.raises(InvalidError, match=r"Row 1000 .* in line 1002, has 1 fields"):
+    with pytest.raises(InvalidError, match=r"Row 1000 .* in line 1002, has 1 field"):
         steps(open_delimited(io.BytesIO(data)), data)
 
 

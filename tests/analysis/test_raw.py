@@ -32,7 +32,7 @@ def test_row_larger_than_a_step_is_taken_whole() -> None:
     [
         ("", (), "dtype: raw bytes need one"),
         ("O", (), "no fixed size"),
-        ("?x", (), "is none"),
+        ("?x", (), "is no dtype"),
         ("<f4", (0,), "row_shape: .0. must be"),
         ("<f4", (-1,), "row_shape"),
         ("<f4", (10**9,), "row_shape"),

@@ -45,6 +45,7 @@ def test_array_is_made_with_dtype_and_shape(
         ({"dtype": [["a", "f4", [-1]]], "shape": [1]}, "dtype: "),
         ({"dtype": "f4", "shape": [-1]}, "shape: must look like 0,2"),
         ({"dtype": "f4", "shape": [10**18]}, "shape: "),
+        ({"dtype": "f4", "shapes": [1]}, "There is no property 'shapes'; did you mean shape?"),
         ({"dtype": "f4"}, "shape: an array has a shape and a dtype"),
         ({"shape": [3]}, "shape: an array has a shape and a dtype"),
         ({"dtype": "f4", "shape": {"a": 1}}, "shape: must be a text"),

@@ -153,7 +153,7 @@ class DelimitedReader:
     def _why_not(self, fields: list[str]) -> str:
         """Say why fields make no row, "" if they do."""
         if len(fields) != len(self.layout.names):
-            return f", has {len(fields)} fields, not {len(self.layout.names)}"
+            return f", has {len(fields)} field{'s' * (len(fields) > 1)}, not {len(self.layout.names)}"
         for number, field in enumerate(fields):
             try:
                 parse([field], self._dtype(number))

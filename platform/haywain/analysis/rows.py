@@ -80,10 +80,19 @@ def parse_dtype(text: str) -> np.dtype[Any]:
     try:
         found = np.dtype(text.strip())
     except (TypeError, ValueError, SyntaxError) as error:
-        raise InvalidError(f"dtype: {text[:80]!r} is none: {error}") from error
+        raise InvalidError(f"dtype: {text[:80]!r} is no dtype: {error}") from error
     if found.hasobject or found.itemsize == 0 or found.subdtype is not None:
         raise InvalidError(f"dtype: {text[:80]!r} has no fixed size; use one such as <f4, i2 or M8[ms],f8")
     return found
+
+
+def dtype_words(dtype: np.dtype[Any]) -> str:
+    """Return the dtype of a field, with its shape if it has one.
+
+    >>> dtype_words(np.dtype("f8")), dtype_words(np.dtype(("f8", 3)))
+    ('float64', 'float64 of shape (3,)')
+    """
+    return str(dtype) if dtype.subdtype is None else f"{dtype.base} of shape {dtype.shape}"
 
 
 def check_row_shape(shape: Sequence[int]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haywain.analysis.rows import dtype_words
 from haywain.errors import InvalidError
 
 
@@ -57,4 +58,4 @@ def check_channel(channel: int, dtype: np.dtype[Any], row_shape: tuple[int, ...]
         raise InvalidError(f"channel: there is no {channel}; there are {count}, counted from 0")
     kind = dtype if fields is None else dtype[channel]
     if kind.kind not in "biuf" or kind.shape:
-        raise InvalidError(f"channel: {channel} holds {kind}, not real numbers")
+        raise InvalidError(f"channel: {channel} holds {dtype_words(kind)}, not real numbers")

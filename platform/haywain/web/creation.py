@@ -1,5 +1,6 @@
 """Arrays are made with a shape and a dtype, beside their properties: in a form, or as JSON."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import (
 )
 
 from haywain.document import Document
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
 from haywain.store.rows import check_dtype, check_shape
 from haywain.validation import explain
@@ -102,8 +103,15 @@ def is_array(cls: type[Document]) -> bool:
     return bool(IArray.implementedBy(cls)) and hasattr(cls, "create")
 
 
-def creation_of(values: dict[str, Any]) -> Creation | None:  # Any: JSON
-    """Take dtype and shape out of the values of a new array, None if neither is said; raises InvalidError."""
+def creation_of(values: dict[str, Any], properties: Iterable[str]) -> Creation | None:  # Any: JSON
+    """Take dtype and shape out of the values of a new array, None if neither is said.
+
+    Raises InvalidError, and UnknownNameError for what is neither one of them nor a property.
+    """
+    known = ("id", *NAMES, *properties)
+    for name in values:
+        if name not in known:
+            raise UnknownNameError("property", name[:100], known)
     given = {name: values.pop(name) for name in NAMES if name in values}
     try:
         found = Creation.model_validate(given)

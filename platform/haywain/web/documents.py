@@ -68,7 +68,7 @@ def create_document(request: Request, module: Module, values: dict[str, Any]) ->
         )
     cls = request.site.registry.portal_type(name)
     require(request.user, cls.edit_permission)
-    creation = creation_of(values) if is_array(cls) else None
+    creation = creation_of(values, cls.schema.model_fields) if is_array(cls) else None
     id = values.pop("id", None)
     document: Any = request.portal.new(name, id=id, **values)  # Any: it may be an array
     if creation is not None:

@@ -34,6 +34,9 @@ from haywain.web.pages.page import href_of, name_of
 
 _log = logging.getLogger(__name__)
 
+BASIC = 'Basic realm="Haywain", charset="UTF-8"'
+"""How programs log in."""
+
 
 def problem_body(status: int, title: str, detail: str, request_id: str) -> bytes:
     """Return an error as problem+json."""
@@ -60,7 +63,7 @@ def headers_of(error: HaywainError) -> list[tuple[str, str]]:
     if isinstance(error, MethodError):
         return [("Allow", error.allowed)]
     if error.status == 401:
-        return [("WWW-Authenticate", 'Basic realm="Haywain", charset="UTF-8"')]
+        return [("WWW-Authenticate", BASIC)]
     return []
 
 
@@ -110,6 +113,8 @@ def _haywain_error(error: HaywainError, request: Request) -> Response:
         _log.error("request %s: %s", request.request_id, error)
     response = problem(request, error.status, error.title, error.detail)
     response.headers.extend(headers_of(error))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = _challenge(request)
     return response
 
 
@@ -133,8 +138,13 @@ def _unauthorized(request: Request) -> Response:
     if wants_page(request):
         return _to_login(request)
     response = problem(request, 401, "Unauthorized", "Log in: send Basic credentials or a token")
-    response.headers["WWW-Authenticate"] = 'Basic realm="Haywain", charset="UTF-8"'
+    response.headers["WWW-Authenticate"] = _challenge(request)
     return response
+
+
+def _challenge(request: Request) -> str:
+    """Return how to log in; a script of a page gets no scheme for which a browser would ask by itself."""
+    return 'Session realm="Haywain"' if "X-Requested-With" in request.headers else BASIC
 
 
 def _forbidden(error: HTTPException, request: Request) -> Response:

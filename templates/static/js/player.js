@@ -52,7 +52,7 @@ class Waveform {
 }
 
 async function begin(canvas) {
-  const answer = await fetch(canvas.dataset.peaks, { headers: { Accept: "application/json" } });
+  const answer = await fetch(canvas.dataset.peaks, { headers: { Accept: "application/json", "X-Requested-With": "fetch" } });
   if (!answer.ok) { canvas.remove(); return; }
   const outline = await answer.json();
   const waveform = new Waveform(canvas, canvas.parentElement.querySelector("audio"), outline);

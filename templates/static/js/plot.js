@@ -34,8 +34,9 @@ async function load() {
   if (!numbers.length) { drawn?.destroy(); drawn = null; note.textContent = "Choose a column."; return; }
   const query = new URLSearchParams({ columns: numbers.join(","), width: Math.max(1, Math.round(box.clientWidth)) });
   if (range) { query.set("start", range[0]); query.set("stop", range[1]); }
-  const answer = await fetch(`${box.dataset.href}?${query}`, { headers: { Accept: "application/json" } });
+  const answer = await fetch(`${box.dataset.href}?${query}`, { headers: { Accept: "application/json", "X-Requested-With": "fetch" } });
   if (mine !== asked) return;      // a later question was asked meanwhile
+  if (answer.status === 401) { location.reload(); return; }      // to the login, which leads back
   if (!answer.ok) { note.textContent = (await answer.json().catch(() => ({}))).detail ?? "The plot could not be loaded; reload the page."; return; }
   draw(await answer.json(), numbers);
 }

@@ -7,7 +7,7 @@ const zone = form.querySelector(".drop");
 const input = form.querySelector("[type=file]");
 const list = form.querySelector(".queue");
 const alertLine = form.querySelector("[role=alert]");
-const csrf = document.querySelector("meta[name=csrf-token]").content;
+const headers = { "X-CSRF-Token": document.querySelector("meta[name=csrf-token]").content, "X-Requested-With": "tus" };
 const RETRY_MS = [0, 500, 1000, 2000, 4000, 8000, 15000, 30000, 60000];
 const REASONS = {
   401: "You are no longer logged in: log in and choose the file again.",
@@ -73,7 +73,7 @@ class Item {                       // one file of the queue: waiting, running, f
     this.button.textContent = "Cancel";
     this.upload = new tus.Upload(this.file, {
       endpoint,
-      headers: { "X-CSRF-Token": csrf },
+      headers,
       metadata: { filename: this.file.name, mode: this.mode },
       retryDelays: RETRY_MS,
       removeFingerprintOnSuccess: true,
@@ -158,7 +158,7 @@ async function showUnfinished() {
     const verb = found.metadata.mode === "replace" ? "replace the bytes by" : "append";
     const forget = element("button", { type: "button", className: "secondary", textContent: "Forget" });
     forget.addEventListener("click", async () => {
-      await tus.Upload.terminate(found.uploadUrl, { headers: { "X-CSRF-Token": csrf } }).catch(() => {});
+      await tus.Upload.terminate(found.uploadUrl, { headers }).catch(() => {});
       await storage.removeUpload(found.urlStorageKey);
       row.remove();
     });

@@ -15,9 +15,12 @@ WIDE, NARROW = 1280, 390
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def portal() -> Iterator[Program]:
-    """A program with six recordings, a log, a request in quarantine, a person and a token."""
+    """A program with six recordings, a log, a request in quarantine, a person and a token.
+
+    Each file has its own: what one makes, another would find.
+    """
     folder = Path(tempfile.mkdtemp(prefix="haywain-test-"))
     with Program(folder / "var") as running:
         client = running.client()
@@ -39,7 +42,7 @@ def fill(client: Client) -> None:
     client.make("token_module", reference="gateway", login="admin", scopes=["ingest:default"])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def client(portal: Program) -> Iterator[Client]:
     made = portal.client()
     yield made
@@ -62,7 +65,7 @@ def log_in(page: Page, url: str, login: str = "admin") -> None:
     page.get_by_role("heading", name="Home").wait_for()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def session(browser: Browser, portal: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cookies of a logged-in browser."""
     kept = tmp_path_factory.mktemp("session") / "state.json"

@@ -26,6 +26,8 @@ PAGES = {
     "data-stream-wav": "{turbine-6.wav}",
     "data-stream-text": "{mast-2.wind}",
     "data-stream-new": "/data_stream_module/new",
+    "data-array-new": "/data_array_module/new",
+    "run": "{turbine-6.wav}/run?kind=spectrum",
     "data-product": "{wind}",
     "data-supply-edit": "{mast-2}/edit",
     "ingestion-policies": "/portal_ingestion_policies",

@@ -9,6 +9,9 @@ from tests.functional.browser.test_appearance import STICKS_OUT, look
 from tests.functional.program import PASSWORD, Client, Program, until
 
 PATIENCE_MS = 20_000
+_TEXT_TOP = """one => { const range = document.createRange(); range.selectNodeContents(one);
+    return range.getBoundingClientRect().top; }"""
+_HEIGHT_IN_LINES = "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
 
 
 def run(client: Client, path: str, method: str) -> dict[str, Any]:
@@ -41,6 +44,9 @@ def test_form_leads_to_an_activity_that_shows_its_result_by_itself(page: Page, r
     look(page, "activity")
     page.get_by_role("link", name="turbine-6.wav spectrum").nth(1).click()
     until(lambda: page.locator("figure img").evaluate("img => img.naturalWidth") > 100, "the image")
+    picture, words = page.locator("figure img").bounding_box(), page.locator("figcaption").evaluate(_TEXT_TOP)
+    assert picture is not None and words - picture["y"] - picture["height"] >= 8
+    expect(page.locator("dl.facts")).to_contain_text("Created")
     look(page, "image")
 
 
@@ -68,6 +74,8 @@ def test_plot_zooms_and_goes_back(page: Page, array: str) -> None:
 def test_slice_changes_the_grid_and_the_address(page: Page, array: str) -> None:
     page.goto(f"/{array}")
     page.get_by_label("Index").fill("1000:1003, 1")
+    expect(page.locator("#slice tbody tr").last).to_be_visible()
+    assert page.locator("#slice .grid-table").evaluate("one => one.scrollHeight <= one.clientHeight")
     page.get_by_role("button", name="Go").click()
     expect(page.locator("#slice tbody tr")).to_have_count(3)
     assert "index=1000" in page.url
@@ -97,9 +105,40 @@ def test_part_that_cannot_be_renewed_stays_and_says_why(page: Page, array: str, 
 
 def test_login_that_has_ended_leads_to_the_login(page: Page, portal: Program, array: str) -> None:
     page.goto(f"/{array}")
+    page.locator("#plot[data-drawn]").wait_for()
     page.context.clear_cookies()
     page.get_by_role("button", name="Go").click()
     page.get_by_role("heading", name="Log in").wait_for()
+
+
+def test_plot_leads_to_the_login_when_that_has_ended(page: Page, array: str, said: list[str]) -> None:
+    page.goto(f"/{array}")
+    page.locator("#plot[data-drawn]").wait_for()
+    page.context.clear_cookies()
+    page.get_by_label("Log scale").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+    assert [one for one in said if "401" in one] == said
+    said.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_switch_that_is_off_can_be_seen(page: Page, array: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"/{array}")
+    track, thumb, edge = page.locator("#plot-log").evaluate(
+        """one => [getComputedStyle(one).backgroundColor, getComputedStyle(one, "::before").backgroundColor,
+                   getComputedStyle(one).borderTopColor]
+                  .map(text => text.match(/[0-9]+/g).slice(0, 3).map(Number))"""
+    )
+    assert sum(abs(a - b) for a, b in zip(track, thumb, strict=True)) > 200 and edge == track
+
+
+def test_command_is_not_broken_within_words(page: Page, array: str) -> None:
+    page.goto(f"/{array}")
+    assert page.locator(".copyable code").count() == 2
+    for box in page.locator(".copyable code").all():
+        lines = box.inner_text().count("\n") + 1
+        assert round(box.evaluate(_HEIGHT_IN_LINES)) <= lines
 
 
 def test_axis_is_as_wide_as_its_labels(page: Page, client: Client) -> None:
@@ -143,9 +182,19 @@ def test_failure_says_why_and_can_be_retried(page: Page, client: Client) -> None
     failed = run(client, path, "spectrum")
     assert failed["state"] == "failed"
     page.goto("/activities?state=failed")
+    tops = page.locator("form.row :is(select, input, button)").evaluate_all(
+        """all => all.map(one => [one.getBoundingClientRect().top,
+                                  getComputedStyle(one).borderTopLeftRadius].join())"""
+    )
+    assert len(tops) == 3 and len(set(tops)) == 1
+    words = page.locator("td.word bdi:not(:empty)").evaluate_all(
+        "all => all.map(one => one.getClientRects().length)"
+    )
+    assert words and set(words) == {1}
     look(page, "activities")
     page.get_by_role("link", name="Compute the spectrum").first.click()
     expect(page.locator(".notice.bad")).to_contain_text("byte 0")
+    look(page, "activity-failed")
     page.get_by_role("button", name="Retry").click()
     page.wait_for_url("**/activities/*?done=retried")
     expect(page.locator(".state")).to_have_text("failed", timeout=PATIENCE_MS)

@@ -73,6 +73,17 @@ def test_stranger_is_led_to_the_login_and_a_program_refused(
     assert refused.content_type == "application/problem+json" and "WWW-Authenticate" in refused.headers
 
 
+def test_script_of_a_page_is_refused_without_a_browser_asking(
+    stranger: Browser, paths: dict[str, str]
+) -> None:
+    headers = {"Accept": "application/json", "X-Requested-With": "fetch"}
+    refused = stranger.get(f"/{paths['turbine-1.wav']}", headers=headers, status=401)
+    assert refused.headers["WWW-Authenticate"].startswith("Session ")
+    wrong = headers | {"Authorization": "Bearer nonsense"}
+    refused = stranger.get(f"/{paths['turbine-1.wav']}", headers=wrong, status=401)
+    assert refused.headers["WWW-Authenticate"].startswith("Session ")
+
+
 def changes(paths: dict[str, str]) -> dict[str, dict[str, Any]]:
     stream, kept = paths["turbine-1.wav"], paths["../etc/passwd"]
     file = {"upload_files": [("file", "a.bin", b"x")]}

@@ -91,9 +91,21 @@ def test_form_queues_it_and_the_page_follows_it(editor: Browser, site: Site, pat
     assert "It runs as soon as a worker is free" in editor.get(page) and "every 1s" in editor.get(page)
     run(site)
     found = editor.get(page)
-    assert "2000" in found and "looking for r" in found and "every 1s" not in found
+    assert "2,000" in found and "looking for r" in found and "every 1s" not in found
     assert found.html.find("a", string="weather.log")["href"] == f"/{log}"
     assert ("Retry" in found.text, "Cancel it" in found.text) == (False, False)
+
+
+def test_activity_that_waits_for_a_time_says_it_as_people_read_it(
+    manager: Browser, site: Site, paths: dict[str, str]
+) -> None:
+    def later(portal: Portal) -> str:
+        return str(portal[paths["weather.log"]].activate(at="2099-01-01T00:00:00Z").count(letter="r").id)
+
+    id, _ = site.transact(later)
+    for page in ("/activities?state=queued", f"/activities/{id}"):
+        assert "waits for 2099-01-01 00:00:00 UTC" in manager.get(page)
+    manager.send(f"/activities/{id}/cancel")
 
 
 def test_failure_tells_why_and_can_be_retried(editor: Browser, site: Site, paths: dict[str, str]) -> None:

@@ -87,12 +87,17 @@ def row_of(record: Activity, request: Request) -> Row:
         shown="stopping" if record.state == "running" and record.is_cancelled else record.state,
         percent=round(100 * record.progress),
         error=in_labels(record.error, _labels(record, request)),
-        waits_for=record.waits_for,
+        waits_for=_waits_for(record),
         duration=duration_text(record.spent_s),
         tag=record.tag,
         user=record.login,
         created=Moment.at(record.created),
     )
+
+
+def _waits_for(record: Activity) -> str:
+    phase, key = record.place
+    return Moment.at(key).exact if phase == "later" else record.waits_for
 
 
 def title_of(record: Activity, request: Request) -> str:
@@ -184,7 +189,8 @@ def _results(result: Any, request: Request) -> list[Fact]:  # Any: JSON
         if document is not None:
             found.append(Fact(label_of(name), name_of(document), href_of(document.path)))
         else:
-            found.append(Fact(label_of(name), _text(value)))
+            is_count = isinstance(value, int) and not isinstance(value, bool)
+            found.append(Fact(label_of(name), f"{value:,}" if is_count else _text(value)))
     return found
 
 

@@ -143,8 +143,8 @@ def save(context: Document, request: Request) -> Values | Response:
 
 
 def _fields(document: Document) -> list[Field]:
-    if not document.is_addable:
-        raise NotFoundError(f"A {document.portal_type} stays as it came")
+    if not document.is_editable:
+        raise NotFoundError(f"This {document.portal_type} stays as it came")
     return fields_of(
         document.schema, {name: getattr(document.properties, name) for name in document.schema.model_fields}
     )

@@ -158,7 +158,8 @@ def _filled(field: Field, value: Any) -> Field:  # Any: a property, or pydantic'
         return replace(field, value=value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M"))
     if isinstance(value, bool):
         return replace(field, value="on" if value else "")
-    return replace(field, value=str(value) if isinstance(value, str | int | float) else "")
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return replace(field, value=text.removesuffix(".0") if isinstance(value, float) else text)
 
 
 def _value(field: Field) -> Any:  # Any: what pydantic then checks

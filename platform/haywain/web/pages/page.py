@@ -104,7 +104,7 @@ def head_of(document: Document, request: Request) -> Head:
         state=document.state,
         module_href=href_of(module),
         module_title=plural(document.portal_type),
-        may_edit=document.is_addable and may(request.user, "edit", document),
+        may_edit=document.is_editable and may(request.user, "edit", document),
         buttons=tuple(_button(t) for t in allowed_transitions(document, request)),
         history=_history(document),
     )

@@ -79,13 +79,13 @@ def _values(value: Result) -> list[Value]:
 def number_text(value: Result) -> str:
     """Return a value of JSON as people read it.
 
-    >>> number_text(1234567), number_text(0.1 + 0.2), number_text(None), number_text("left")
-    ('1,234,567', '0.3', '', 'left')
+    >>> number_text(1234567), number_text(-24674.0), number_text(0.1 + 0.2), number_text(None)
+    ('1,234,567', '-24,674', '0.3', '')
     """
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:,.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

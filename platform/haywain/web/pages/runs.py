@@ -14,6 +14,7 @@ from haywain.activity.method import Method, methods_of
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 from haywain.security import may, require
+from haywain.validation import in_labels, labels_of
 from haywain.web.pages.document import form_values, refuse
 from haywain.web.pages.forms import fields_of, typed, values_of
 from haywain.web.pages.page import Values, add_page, href_of, name_of, see
@@ -32,7 +33,9 @@ def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
     """Return the kinds of work that this user may run on a document."""
     return tuple(
         Run(
-            f"{href_of(document.path)}/run?{urlencode({'kind': kind.name})}", kind.title, kind.suits(document)
+            f"{href_of(document.path)}/run?{urlencode({'kind': kind.name})}",
+            kind.title,
+            in_labels(kind.suits(document), labels_of(kind.parameters)),
         )
         for kind in methods_of(request.site.registry, type(document)).values()
         if may(request.user, kind.permission, document)
