@@ -19,7 +19,7 @@ from haywain.store import block, extents, pagemap
 from haywain.store.array import Array
 from haywain.store.moment import time_of
 
-pytestmark = pytest.mark.usefixtures("method")
+pytestmark = pytest.mark.usefixtures("finding")
 
 ROWS = 400_000
 
