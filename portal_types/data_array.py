@@ -171,6 +171,7 @@ class DataArray(Document):
         """
         self._begin(rows)
         self._changed(0, len(self))
+        self._want_compaction()  # nobody has looked at their pieces yet
 
     def _begin(self, rows: Array) -> None:
         """Have these rows; who writes to the old ones meanwhile conflicts, else nobody would see that."""

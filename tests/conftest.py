@@ -48,9 +48,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = chosen(metafunc.definition.get_closest_marker("storages"))
     if kinds and "storage_kind" in metafunc.fixturenames:
         metafunc.parametrize("storage_kind", kinds, indirect=True, scope="module")
-    if "method" in metafunc.fixturenames:
+    if "finding" in metafunc.fixturenames:
         ways = elsewhere.chosen(metafunc.definition.get_closest_marker("views"))
-        metafunc.parametrize("method", ways, indirect=True)
+        metafunc.parametrize("finding", ways, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,7 +125,7 @@ def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
 
 
 @pytest.fixture
-def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def finding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of the ways to find what was written to a view, or none; see `tests/elsewhere.py`."""
     elsewhere.use(request.param, monkeypatch)
     return str(request.param)

@@ -1,6 +1,6 @@
 """Systems on which arrays promise the same: each way to find what was written to a view, and no views at all.
 
-A test that uses the fixture `method` runs with each way that this system has (`scan`, `pagemap`), and with
+A test that uses the fixture `finding` runs with each way that this system has (`scan`, `pagemap`), and with
 `none`, as where the calls of Linux are missing: views are copies then, and rows are assigned.  With the
 marker `views` it runs with views alone.  On other storages than a FileStorage it runs with the first way.
 """
@@ -41,7 +41,7 @@ def is_too_much(item: pytest.Item) -> bool:
     """Return whether a test need not run: in a second way, on another storage."""
     found = getattr(item, "callspec", None)
     given: dict[str, Any] = found.params if found is not None else {}  # Any: parameters of tests
-    return given.get("storage_kind", "file") != "file" and given.get("method", METHODS[0]) != METHODS[0]
+    return given.get("storage_kind", "file") != "file" and given.get("finding", METHODS[0]) != METHODS[0]
 
 
 def put(array: Array, index: Any, value: Any) -> None:  # Any: as numpy.ndarray has them

@@ -19,8 +19,9 @@ class IWritableStream(IByteStream):
 
 
 class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
-    """A document with an array to slice: `is_created`, `shape`, `dtype`, `columns` and NumPy's indexing.
+    """A document with an array to slice: `is_created`, `shape`, `dtype`, `nbytes`, `columns`, `rows_between`.
 
+    And NumPy's indexing.
     One that has `level_of_detail` too is plotted by it, any other one by looking at all rows.
     """
 

@@ -16,9 +16,10 @@ from haywain.document import Document
 from haywain.errors import TemporaryError
 from haywain.portal import Portal, Site
 from haywain.store import block, extents, pagemap
+from haywain.store.array import Array
 from haywain.store.moment import time_of
 
-pytestmark = pytest.mark.usefixtures("method")
+pytestmark = pytest.mark.usefixtures("finding")
 
 ROWS = 400_000
 
@@ -142,6 +143,18 @@ def test_blocks_at_rest_are_compacted_by_the_portal_and_those_written_are_not(
     assert due(site) == Due() and wants(site) == [small]  # for the other Block
     set_clock.now_s = second + 601
     assert due(site).found == {small: {"at_rest": True}}
+
+
+def test_rows_that_were_filled_elsewhere_are_looked_at(site: Site, small: str) -> None:
+    def adopt(portal: Portal) -> None:
+        array, rows = portal[small], Array((0,), "<i8")
+        portal.connection.add(rows)
+        for _ in range(8):
+            rows.append(np.arange(PAGE_ROWS * 3 // 2))
+        array.adopt(rows)  # type: ignore[attr-defined]  # a Data Array
+
+    site.transact(adopt)
+    assert wants(site) == [small]
 
 
 def test_an_array_without_pieces_is_forgotten(site: Site, small: str, run: Callable[..., Any]) -> None:

@@ -16,7 +16,7 @@ from haywain.portal_types.data_array import DataArray
 from haywain.store.array import Array
 from haywain.values import Column
 
-pytestmark = [pytest.mark.usefixtures("method"), pytest.mark.storages(each_run=True)]
+pytestmark = [pytest.mark.usefixtures("finding"), pytest.mark.storages(each_run=True)]
 
 
 def new(portal: Portal, shape: Any = (0, 2), dtype: Any = "<f4", **properties: Any) -> DataArray:

@@ -8,7 +8,7 @@ import pytest
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 
-pytestmark = pytest.mark.usefixtures("method")
+pytestmark = pytest.mark.usefixtures("finding")
 
 COLUMNS = ({"name": "time", "unit": "s"}, {"name": "left", "unit": "m/s2"}, {"name": "right"})
 

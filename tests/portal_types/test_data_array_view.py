@@ -10,7 +10,7 @@ from haywain.errors import InvalidError
 from haywain.portal import Portal
 from haywain.store import derived
 
-pytestmark = pytest.mark.usefixtures("method")
+pytestmark = pytest.mark.usefixtures("finding")
 
 
 @pytest.fixture

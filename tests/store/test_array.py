@@ -20,7 +20,7 @@ from haywain.store.array import Array, StaleViewError
 from haywain.store.database import Database
 from haywain.store.upkeep import fragmented, verify
 
-pytestmark = [pytest.mark.usefixtures("small_blocks", "method"), pytest.mark.storages(each_run=True)]
+pytestmark = [pytest.mark.usefixtures("small_blocks", "finding"), pytest.mark.storages(each_run=True)]
 views = pytest.mark.views
 
 

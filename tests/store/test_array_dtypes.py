@@ -27,7 +27,7 @@ Make = Callable[[int | tuple[int, ...], Any], Array]
 
 
 @pytest.fixture
-def make(method: str, begin: Begin, monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> Make:
+def make(finding: str, begin: Begin, monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> Make:
     """Make an Array, with small blocks; with views, and where there are none."""
     monkeypatch.setattr(assignment, "PIECE_SIZE", 5000)
     monkeypatch.setattr(assignment, "SMALL_SIZE", 2000)

@@ -28,7 +28,7 @@ def read(array: Array, index: Any) -> Any:
 
 
 @pytest.fixture
-def make(method: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Callable[[NDArray[Any]], Array]:
+def make(finding: str, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> Callable[[NDArray[Any]], Array]:
     """Make an Array of these rows, in pieces of a few rows; with views, and where there are none."""
     monkeypatch.setattr(assignment, "PIECE_SIZE", 64)
     monkeypatch.setattr(assignment, "SMALL_SIZE", 32)

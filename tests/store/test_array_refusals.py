@@ -18,7 +18,7 @@ from haywain.store.mapping import Mapping
 from haywain.store.upkeep import verify
 from haywain.store.views import views_of
 
-pytestmark = [pytest.mark.usefixtures("small_blocks", "method"), pytest.mark.storages()]
+pytestmark = [pytest.mark.usefixtures("small_blocks", "finding"), pytest.mark.storages()]
 in_files = pytest.mark.storages("file")
 views = pytest.mark.views
 

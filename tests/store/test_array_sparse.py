@@ -76,7 +76,7 @@ def test_what_was_written_in_many_blocks_is_taken_back(array: Array) -> None:
     assert view[PLACES].tolist() == array.view()[PLACES].tolist() == [place + 1 for place in PLACES]
 
 
-@pytest.mark.usefixtures("method")
+@pytest.mark.usefixtures("finding")
 def test_rows_are_assigned_appended_checked_and_compacted(array: Array) -> None:
     filled(array)
     assert array.append(np.ones(10)) == ROWS and array.append(np.ones(200_000)) == ROWS + 10
@@ -97,7 +97,7 @@ def test_rows_are_assigned_appended_checked_and_compacted(array: Array) -> None:
     assert array.view(PLACES[2], PLACES[2] + 5001)[[0, 5000]].tolist() == [PLACES[2] + 1, 1]
 
 
-@pytest.mark.usefixtures("method")
+@pytest.mark.usefixtures("finding")
 def test_it_is_cut_and_grows_at_once(array: Array) -> None:
     filled(array).resize(PLACES[2] + 1)
     commit(array)
@@ -114,7 +114,7 @@ def test_its_rows_come_in_blocks_one_after_the_other(array: Array) -> None:
     assert [next(blocks) for _ in range(2)] == [(0, 1 << 23), (1 << 23, 1 << 24)]
 
 
-@pytest.mark.usefixtures("method")
+@pytest.mark.usefixtures("finding")
 @pytest.mark.views
 def test_views_here_and_there_are_counted_as_the_pieces_they_are(
     array: Array, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from haywain.errors import InvalidError
 from haywain.store.array import Array, StaleViewError
 from haywain.store.database import Database, open_storage
 
-pytestmark = [pytest.mark.usefixtures("small_blocks", "method"), pytest.mark.views]
+pytestmark = [pytest.mark.usefixtures("small_blocks", "finding"), pytest.mark.views]
 
 ROWS = 4 * ROWS_PER_BLOCK
 
@@ -251,11 +251,11 @@ ENDING = """
     ids=["end", "exit", "_exit", "error", "close", "forgotten", "thread", "term", "abort"],
 )
 def test_a_process_that_ends_with_written_views_stores_nothing(
-    tmp_path: Path, method: str, end: str, code: int
+    tmp_path: Path, finding: str, end: str, code: int
 ) -> None:
     program = textwrap.dedent(ENDING).format(end=end)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path), method], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", program, str(tmp_path), finding], capture_output=True, text=True, timeout=50
     )
     assert (done.returncode, done.stdout) == (code, "written\n"), done.stderr
     assert bool(done.stderr) == (end == "raise ValueError"), done.stderr

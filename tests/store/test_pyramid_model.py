@@ -11,7 +11,7 @@ from haywain.store import block, extents, pagemap, pyramid, summary
 
 
 @pytest.fixture
-def small(method: str, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
+def small(finding: str, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
     """Blocks of four pages, buckets of four rows, pairs of which are one; with and without views."""
     monkeypatch.setattr(extents, "BLOCK_SIZE", 4 * extents.PAGE)
     monkeypatch.setattr(extents, "JOIN_GAP", 2 * extents.PAGE)

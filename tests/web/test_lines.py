@@ -60,3 +60,12 @@ def test_a_line_of_nothing_has_a_page_and_says_why_it_has_no_slice(program: Prog
     line = made(client, "Data Array Line", array="data_array_module/gone")
     assert "not created yet" in client.get(f"/{line}", headers={"Accept": "text/html"}).text
     assert "no Data Array at" in client.get(f"/{line}/slice", status=400).json["detail"]
+
+
+def test_a_line_of_the_past_shows_the_array_of_then(program: Program, site: Site, table: str) -> None:
+    client = program("editor")
+    line = made(client, "Data Array Line", array=table, index="-1, 0")
+    _, then = site.transact(lambda portal: portal[table].append([[1, 2]]))  # type: ignore[attr-defined]
+    site.transact(lambda portal: portal[table].append([[3, 4]]))  # type: ignore[attr-defined]  # a Data Array
+    assert client.get(f"/{line}/slice?format=json").json == 3
+    assert client.get(f"/@{then}/{line}/slice?format=json").json == 1

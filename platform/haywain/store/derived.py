@@ -5,6 +5,7 @@ side by side are copies.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,10 +119,9 @@ class SideBySide:
         """A field for each column; raises InvalidError for two of one name, and for what is no table."""
         fields = [(name, dtype) for source in self.sources for name, dtype, _ in _fields(*source)]
         names = [name for name, _ in fields]
-        if double := next((name for name in names if names.count(name) > 1), None):
-            raise InvalidError(
-                f"Two columns are called {double[:100]!r}: name those of the lines differently"
-            )
+        double = next((name for name, count in Counter(names).items() if count > 1), None)
+        if double is not None:
+            raise InvalidError(f"Two columns are called {double[:100]!r}: lines may give them other names")
         return np.dtype(fields)
 
     @property
@@ -146,11 +146,16 @@ class SideBySide:
         for name, source in self.sources:
             taken = np.asarray(source[start:stop])
             for number, (field, _, _) in enumerate(_fields(name, source)):
-                whole = taken.dtype.names is None and taken.ndim == 1
-                one = taken[taken.dtype.names[number]] if taken.dtype.names else taken
-                made[field] = one if whole or taken.dtype.names else taken[:, number]
+                made[field] = _column(taken, number)
         made.flags.writeable = False
         return made
+
+
+def _column(rows: NDArray[Any], number: int) -> NDArray[Any]:
+    """Return a column of a table."""
+    if rows.dtype.names is not None:
+        return rows[rows.dtype.names[number]]
+    return rows if rows.ndim == 1 else rows[:, number]
 
 
 def _fields(name: str, rows: Rows) -> Iterator[tuple[str, Any, Column]]:  # Any: a dtype, or one of a field
