@@ -109,6 +109,10 @@ def test_failed_finish_is_no_error_and_is_mended_by_the_next_search(
             assert portal[path].reference == name
         patch.setattr(repair, "write", failing(operational("database or disk is full")))
         assert count(site, name) == 0  # the disk is still full: the search answers what it has
+        patch.setattr(repair, "row_in", failing(OSError("of the storage")))
+        site.catalog_store.mends_after = 0.0
+        with pytest.raises(OSError, match="of the storage"):
+            count(site, name)
     assert count(site, name) == 1 and site.repair() == 0
     compare(site)
 
@@ -292,10 +296,11 @@ def test_append_changes_one_row_and_no_text(site: Site) -> None:
         assert sql.exec_driver_sql("select count(*) from documents_text_data").scalar() == before
 
 
-def test_append_to_what_is_deleted_meanwhile_leaves_no_row(site: Site, compare: Compare) -> None:
+@pytest.mark.parametrize("data", [b"x", b""], ids=["bytes", "nothing"])
+def test_append_to_what_is_deleted_meanwhile_leaves_no_row(site: Site, compare: Compare, data: bytes) -> None:
     path, _ = site.transact(lambda p: p.new("Data Stream", reference="ghost").path)
     with site.open() as portal:
-        portal[path].append(b"x")  # type: ignore[attr-defined]
+        portal[path].append(data)  # type: ignore[attr-defined]
         site.transact(lambda other: other.delete(other[path]))
         with pytest.raises(ConflictError):
             portal.commit()

@@ -50,7 +50,7 @@ def test_backups_of_a_portal_that_serves_are_restored_and_served(make: Make, fol
             assert len(data) // 8 >= count
             assert data == b"".join(b"%08d" % n for n in range(len(data) // 8))
             assert again.client().search(reference="uploaded")["items"][0]["size"] == 3_000_000
-            assert again.stop() == 0
+            assert again.stop() == 0, again.log
 
 
 def test_the_lines_and_exit_codes_of_backup_and_restore(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_lines_and_exit_codes_of_backup_and_restore(folder: Path) -> None:
     assert restored.returncode == 0 and restored.stdout.rstrip().endswith("sound")
     assert run("verify", "--data", folder / "new").returncode == 0
     with Program(folder / "new", HAYWAIN_ADMIN_PASSWORD=PASSWORD) as again:
-        assert again.stop() == 0
+        assert again.stop() == 0, again.log
 
 
 def test_a_restore_of_damaged_blobs_says_so(folder: Path) -> None:

@@ -10,7 +10,7 @@ from ZODB.DB import DB
 from ZODB.MappingStorage import MappingStorage
 
 from haywain.errors import CorruptDataError
-from haywain.store.chunk import Record
+from haywain.store.chunk import Record, is_intact
 from haywain.store.pickles import check_claims, references
 
 
@@ -45,6 +45,18 @@ def test_a_flipped_bit_that_numbers_very_many_objects_is_found(connection: Conne
         except CorruptDataError:
             found += 1
     assert found > 2
+
+
+def test_a_number_in_digits_is_found() -> None:
+    with pytest.raises(CorruptDataError, match="numbers 40000000 objects"):
+        check_claims(b"\x80\x03Np40000000\n.")
+
+
+def test_a_record_whose_state_claims_too_much_is_not_intact(connection: Connection) -> None:
+    data = stored(connection, Record(b"bytes"))
+    state = data.index(b"}")
+    assert is_intact(data) and not is_intact(data[: state + 1] + b"r" + b"\xff" * 4 + data[state + 3 :])
+    assert is_intact(b"r" + b"\xff" * 4 + data)  # perhaps of another kind
 
 
 def test_a_number_that_is_no_number_is_left_to_the_unpickler() -> None:

@@ -77,6 +77,10 @@ class Catalog:
         uid = u64(document._p_oid)
         if uid not in self._documents and len(self._documents) >= MOST_CHANGED:
             raise InvalidError(f"One transaction changes at most {MOST_CHANGED} documents; commit in between")
+        if (
+            uid not in self._documents
+        ):  # the objects are to be in the commit that has the rows, also unchanged
+            self._connection.register(document)
         self._documents[uid] = (document, gone)
 
     def _announce(self, transaction: Any) -> None:  # Any: transaction has no types

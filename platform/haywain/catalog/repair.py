@@ -1,6 +1,7 @@
 """Make the catalog whole: add what a crash took, or build all of it anew while the portal serves."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from haywain.store.database import Database, PortalConnection
 from haywain.values import Tid
 
 BATCH = 200
+MEND_EVERY_S = 1.0
+"""So long after a failure nothing is mended: each search would wait for the disk."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,16 +44,25 @@ def repair(store: CatalogStore, database: Database) -> int:
 
 
 def mend(store: CatalogStore, database: Database) -> None:
-    """Index what this process committed and could not index; where that fails again, the next call does."""
-    missed = [store.missed.popleft() for _ in range(len(store.missed))]
-    if not missed:
+    """Index what this process committed and could not index; where that fails again, a later call does.
+
+    Returns when another thread's mending is over, too.
+    """
+    if not store.missed:
         return
-    try:
-        with store.engine.connect() as sql:
-            _reindex(sql, database, missed)
-    except OperationalError as error:
-        _log.warning("the catalog still misses %d transactions: %s", len(missed), error.orig)
-        store.missed.extend(missed)
+    with store.mending:
+        missed = list(store.missed)
+        if not missed or time.monotonic() < store.mends_after:
+            return
+        try:
+            with store.engine.connect() as sql:
+                _reindex(sql, database, missed)
+        except OperationalError as error:
+            _log.warning("the catalog still misses %d transactions: %s", len(missed), error.orig)
+            store.mends_after = time.monotonic() + MEND_EVERY_S
+            return
+        for _ in missed:
+            store.missed.popleft()
 
 
 def watermark_tid(store: CatalogStore) -> Tid:

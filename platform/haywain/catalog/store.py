@@ -1,6 +1,7 @@
 """The SQL database of the catalog: SQLite in WAL mode, in the data directory, rebuildable."""
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,8 @@ class CatalogStore:
         Raises DataDirectoryError if the file cannot be used.
         """
         self.missed = deque[Announced]()
-        """Transactions whose rows could not be kept, on a full disk say."""
+        """Transactions whose rows could not be kept, on a full disk say; `mend` takes them."""
+        self.mending, self.mends_after = threading.Lock(), 0.0
         try:
             self._open(path)
         except OperationalError as error:

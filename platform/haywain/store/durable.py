@@ -94,10 +94,12 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
         try:
             super()._clear_temp()
         except OSError:
-            with suppress(OSError):
-                self._tfile.close()  # it tries once more to write the buffer
+            unwritten = self._tfile
             self._tfile: BinaryIO = open(f"{self._file_name}.tmp", "w+b")  # noqa: SIM115  # stays open
             self._tfmt = TempFormatter(self._tfile)
+            with suppress(OSError):
+                unwritten.close()  # it tries once more to write the buffer
+            self._tfile.truncate(0)
 
     def _abort(self) -> None:
         super()._abort()

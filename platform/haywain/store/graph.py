@@ -8,6 +8,7 @@ from ZODB.fsIndex import fsIndex
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64, z64
 
+from haywain.errors import CorruptDataError
 from haywain.store.chunk import Record
 from haywain.store.pickles import references
 
@@ -57,10 +58,13 @@ class Graph:
     def _references(self, oid: bytes, through: bytes) -> list[bytes]:
         try:
             data = self._load(oid)
-            found = references(data)
         except (KeyError, POSKeyError):
             self.missing.append((through, oid))
             return []
+        except CorruptDataError:  # whoever reads all states says so
+            return []
+        try:
+            found = references(data)
         except Exception:  # it is damaged; whoever reads all states says so
             return []
         self.missing += [(oid, other) for other in found if len(other) != _OID_BYTES]
