@@ -9,11 +9,12 @@ from tests.conftest import Clock
 from ZODB.Connection import TransactionMetaData
 
 from haywain.activity.kind import Work
+from haywain.activity.listing import Wanted, list_activities
 from haywain.activity.outbox import Outbox, new_id
 from haywain.activity.sweeper import sweep
 from haywain.document import Document
 from haywain.portal import Portal, Site
-from haywain.security import User
+from haywain.security import SYSTEM, User
 from haywain.settings import load
 
 Whats = dict[str, Callable[[Work], Any]]
@@ -50,19 +51,48 @@ def test_where_others_claim_too_another_of_that_priority_is_next(portal: Portal,
     assert outbox.next_ready() is first
 
 
-def test_an_activity_whose_record_is_lost_stops_no_other(
-    site: Site, portal: Portal, stream: Document, caplog: pytest.LogCaptureFixture
-) -> None:
-    lost = stream.activate(tag="both", dedupe_key="one").write(text="a")
-    stream.activate(after_tag="both").write(text="b")
-    portal.commit()
-    record = record_of(portal, lost.id)
+def lose(site: Site, portal: Portal, id: str) -> None:
+    """Have the database lack the record of an activity."""
+    record = record_of(portal, id)
     removal = TransactionMetaData()
     site.storage.tpc_begin(removal)
     site.storage.deleteObject(record._p_oid, record._p_serial, removal)
     site.storage.tpc_vote(removal)
     site.storage.tpc_finish(removal)
     portal.connection.cacheMinimize()
+
+
+@pytest.mark.parametrize("state", ["claimed", "done", "holder"])
+def test_a_sweep_passes_over_an_activity_whose_record_is_lost(
+    site: Site, portal: Portal, stream: Document, set_clock: Clock, state: str
+) -> None:
+    lost = stream.activate(serialization_tag="line").write(text="a")
+    portal.commit()
+    if state == "claimed":
+        claim(site, "of another", lost.id)
+    if state == "done":
+        drain(site)
+    before = content(portal, stream)
+    lose(site, portal, lost.id)
+    stream.activate(serialization_tag="line").write(text="b")
+    portal.commit()
+    set_clock.forward(400 * 86_400)
+    sweep(site.workers)
+    drain(site)
+    assert content(portal, stream) == before + b"b"
+    page = list_activities(Outbox.of(portal.root), SYSTEM, Wanted(limit=1))
+    assert [item.id == lost.id for item in page.items] == [False]
+    sweep(site.workers)
+
+
+def test_an_activity_whose_record_is_lost_stops_no_other(
+    site: Site, portal: Portal, stream: Document, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = stream.activate(tag="both", dedupe_key="one").write(text="a")
+    stream.activate(after_tag="both").write(text="b")
+    portal.commit()
+    lose(site, portal, lost.id)
+    assert [item.id for item in list_activities(Outbox.of(portal.root), SYSTEM, Wanted()).items] != []
     drain(site)
     sweep(site.workers)
     drain(site)

@@ -55,7 +55,7 @@ def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
     ids = sorted(found, reverse=True)
     rest = [id for id in ids if id < wanted.cursor] if wanted.cursor else ids
     items = [record for id in rest[: wanted.limit] if (record := outbox.find(id)) is not None]
-    return Page(items, len(ids), items[-1].id if len(rest) > wanted.limit else "")
+    return Page(items, len(ids), rest[wanted.limit - 1] if len(rest) > wanted.limit else "")
 
 
 def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:

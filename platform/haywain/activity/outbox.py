@@ -60,8 +60,9 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         return self.shards[crc32(name.encode()) % SHARDS]
 
     def find(self, id: str) -> Activity | None:
-        """Return an activity, None if there is none of this id."""
-        return cast("Activity | None", self.shard(id).activities.get(id)) if is_id(id) else None
+        """Return an activity, None if there is none of this id, or its record is lost."""
+        record = cast("Activity | None", self.shard(id).activities.get(id)) if is_id(id) else None
+        return record if record is not None and _is_there(record) else None
 
     def firsts(self, phase: str, name: str | None = None) -> list[Entry]:
         """Return the first place of a phase in each shard that has one, the first of all first."""
@@ -176,23 +177,21 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             for name in shard.gates(phase)
         }
 
-    def _loaded(self, entry: Entry) -> Activity | None:
+    def loaded(self, entry: Entry) -> Activity | None:
         """Return the activity that stands in a place; None if its record is lost, and then none stands there.
 
         Else it would stay the first, and what waits behind it would wait for ever.
         """
         record = cast(Activity, self.shard(entry[2]).activities[entry[2]])
-        try:
-            record._p_activate()
-        except POSKeyError:
-            _log.error("the activity %s is lost: the database lacks its record; start it again", entry[2])
-            for shard in self.shards:
-                shard.forget(entry, record)
-            return None
-        return record
+        if _is_there(record):
+            return record
+        _log.error("the activity %s is lost: the database lacks its record; start it again", entry[2])
+        for shard in self.shards:
+            shard.forget(entry, record)
+        return None
 
     def _settle_at(self, entry: Entry) -> Activity | None:
-        record = self._loaded(entry)
+        record = self.loaded(entry)
         if record is not None:
             self.settle(record)
         return record
@@ -319,3 +318,11 @@ def new_id() -> str:
     Of two made in this process the later one is the greater: they run in the order in which they were made.
     """
     return _ids.next()
+
+
+def _is_there(record: Activity) -> bool:
+    try:
+        record._p_activate()
+    except POSKeyError:
+        return False
+    return True

@@ -51,11 +51,12 @@ def take_back(
     """
     outbox, now = Outbox.of(portal.root), clock.now_s()
     late = now - MISSED_BEATS * HEARTBEAT_S
-    for id in [entry[2] for shard in outbox.shards for entry in shard.places("claimed")]:
-        record = outbox.find(id)
-        assert record is not None
+    for entry in [entry for shard in outbox.shards for entry in shard.places("claimed")]:
+        record = outbox.loaded(entry)
+        if record is None:
+            continue
         if record.process == process:
-            if id not in running and record.started < now - HEARTBEAT_S:
+            if record.id not in running and record.started < now - HEARTBEAT_S:
                 leave(outbox, record, lambda outbox, record: outbox.settle(record))
         elif is_sole or (judges and max(record.started, outbox.beats.get(record.process, 0.0)) < late):
             leave(outbox, record, bury)
@@ -72,13 +73,13 @@ def _drop_old(portal: "Portal") -> bool:
     outbox = Outbox.of(portal.root)
     until = clock.now_s() - portal.site.settings.activity_days * _DAY_S
     old = [
-        entry[2]
+        entry
         for state in ("done", "cancelled")
         for shard in outbox.shards
         for entry in islice(shard.before(state, until), AT_ONCE)
     ]
-    for id in old[:AT_ONCE]:
-        record = outbox.find(id)
-        assert record is not None
-        outbox.remove(record)
+    for entry in old[:AT_ONCE]:
+        record = outbox.loaded(entry)
+        if record is not None:
+            outbox.remove(record)
     return len(old) > AT_ONCE

@@ -7,7 +7,6 @@ nor the answer.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count, takewhile
 from typing import Any
 
@@ -18,7 +17,6 @@ from haywain.errors import InvalidError
 from haywain.store.array import Array
 from haywain.store.extents import Span
 from haywain.store.lanes import Lane
-from haywain.store.passing import passing
 from haywain.store.pyramid import PIECE_SIZE, Pyramid, rows_of
 from haywain.store.summary import Numbers, Summary
 
@@ -151,7 +149,7 @@ def detail_of_rows(
 
 
 def _reader(array: Array) -> Rows:
-    return partial(passing, array)
+    return lambda start, stop: array.view(start, stop, writable=False)
 
 
 def _split(edges: Whole, cuts: Whole) -> _Spans:

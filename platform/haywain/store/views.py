@@ -71,7 +71,8 @@ class Views:
         return mapping
 
     def has(self, array: "Array") -> bool:
-        """Return whether views of an array are alive, or were in this transaction."""
+        """Return whether views of an array are alive, or were in this transaction; raises InvalidError."""
+        self._check_process()
         return array._p_oid in self._live
 
     def _current(self, array: "Array") -> Mapping | None:
@@ -138,9 +139,12 @@ class Views:
         return [] if mapping is None else mapping.written()
 
     # -- the connection
-    def _attach(self) -> None:
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise InvalidError("A connection cannot be used after a fork: open another one")
+
+    def _attach(self) -> None:
+        self._check_process()
         manager = self._connection.transaction_manager
         if self._manager is not manager:
             self._manager = manager
