@@ -2,18 +2,21 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.conftest import Clock
+from tests.damage import flipped
 from tests.elsewhere import put
 
 from haywain import clock
 from haywain.activity.care import Care, Caretaker
 from haywain.activity.kind import Due
+from haywain.activity.outbox import Outbox
 from haywain.document import Document
-from haywain.errors import TemporaryError
+from haywain.errors import CorruptDataError, TemporaryError
 from haywain.portal import Portal, Site
 from haywain.store import block, extents, pagemap
 from haywain.store.array import Array
@@ -143,6 +146,40 @@ def test_blocks_at_rest_are_compacted_by_the_portal_and_those_written_are_not(
     assert due(site) == Due() and wants(site) == [small]  # for the other Block
     set_clock.now_s = second + 601
     assert due(site).found == {small: {"at_rest": True}}
+
+
+@pytest.mark.storages("file")
+def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
+    site: Site, small: str, set_clock: Clock
+) -> None:
+    site.transact(lambda p: p[small].__setitem__(slice(None), np.arange(4 * 32 * PAGE_ROWS)))  # type: ignore[index]
+    site.transact(lambda portal: scatter(portal, small))
+    with site.open() as portal:
+        array: Any = portal[small]
+        _, chunk, position, _ = array._array.blocks[0].extents[1]
+        blob = Path(chunk.blob.committed())
+    with flipped(blob, 8 * (position + 9)):
+        for _ in range(6):
+            set_clock.now_s += 700
+            Caretaker(site).look()
+            while site.workers.run_next() == 0:
+                pass
+        with site.open() as portal:
+            array = portal[small]
+            found = [one for shard in Outbox.of(portal.root).shards for one in shard.activities.values()]
+            (record,) = [one for one in found if one.path == small]
+            assert record.state == "failed" and "holds the rows" in record.error
+            with pytest.raises(CorruptDataError, match="holds the rows"):
+                array.verify()
+    site.transact(lambda portal: scatter(portal, small, 1))  # it changes
+    set_clock.now_s += 700
+    Caretaker(site).look()
+    while site.workers.run_next() == 0:
+        pass
+    with site.open() as portal:
+        array = portal[small]
+        array.verify()
+        assert [len(array._array.blocks[n].extents) for n in (0, 1)] == [1, 1]
 
 
 def test_rows_that_were_filled_elsewhere_are_looked_at(site: Site, small: str) -> None:
