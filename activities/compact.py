@@ -55,6 +55,12 @@ class Compact(Kind):
                 due.settled.append(document.path)
         return due
 
+    def is_settled(self, document: Document) -> bool:
+        """Return whether no Block has many extents, which holds when this transaction commits."""
+        array = cast(DataArray, document)
+        array.hold()
+        return array.in_pieces(_REST_S) == ([], False)
+
     def suits(self, document: Document) -> str:
         """Say that there is nothing to store."""
         return "" if document.size else "The array has no rows"

@@ -203,6 +203,27 @@ def test_an_array_without_pieces_is_forgotten(site: Site, small: str, run: Calla
     assert wants(site) == []
 
 
+@pytest.mark.parametrize("behind", ["due", "is_settled"])
+def test_pieces_made_while_an_array_is_forgotten_are_remembered(
+    site: Site, small: str, monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    """Behind the look, and behind that of the transaction that forgets it."""
+    kind = site.registry.activities["compact"]
+    method, answers = getattr(type(kind), behind), list[object]()
+
+    def answer(*asked: object) -> object:
+        answers.append(method(kind, *asked))
+        if len(answers) == 1:
+            site.transact(lambda portal: scatter(portal, small))
+        return answers[-1]
+
+    site.transact(lambda portal: Care.of(portal.root).want("compact", small))
+    monkeypatch.setattr(kind, behind, answer)
+    Caretaker(site).look()
+    assert answers == ([Due(settled=[small])] if behind == "due" else [True, False])
+    assert wants(site) == [small]
+
+
 class Writers:
     """One appends, two assign in place, one of these through views; each knows what it was acknowledged."""
 

@@ -122,7 +122,7 @@ def _queue(portal: "Portal", kind: "Kind", due: Due, paths: list[str]) -> None:
         key = f"care {json.dumps(parameters, sort_keys=True)}"  # what users ask for has keys of its own
         if parameters is not None and _is_held_up(portal, portal[path], kind.name, key, path not in settled):
             continue  # if it wants it, it still does
-        if path in settled:
+        if path in settled and (not _is_there(portal, path) or kind.is_settled(portal[path])):
             Care.of(portal.root).want(kind.name, path, False)
         if parameters is not None:
             portal[path].activate(dedupe_key=key).queue(kind.name, parameters)
