@@ -106,6 +106,18 @@ def test_an_array_in_many_pieces_wants_to_be_compacted_once_it_is_committed(site
     assert wants(site) == [small]
 
 
+@pytest.mark.views
+def test_pieces_made_through_a_view_that_is_kept_over_a_commit_count(site: Site, small: str) -> None:
+    with site.open() as portal:
+        view = portal[small][:]  # type: ignore[index]  # a Data Array
+        portal.commit()
+        portal.connection.cacheMinimize()
+        for page in range(0, 32, 8):
+            view[page * PAGE_ROWS] = 1
+        portal.commit()
+    assert wants(site) == [small]
+
+
 def test_few_pieces_are_left_as_they_are(site: Site, small: str) -> None:
     site.transact(lambda p: p[small].__setitem__(slice(0, PAGE_ROWS * 100), 1))  # type: ignore[index]
     site.transact(lambda p: p[small].append(np.ones(40 * PAGE_ROWS)))  # type: ignore[attr-defined]
