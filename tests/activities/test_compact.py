@@ -194,6 +194,21 @@ def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
         assert [len(array._array.blocks[n].extents) for n in (0, 1)] == [1, 1]
 
 
+def test_compacting_is_no_change_of_rows(site: Site, small: str, set_clock: Clock) -> None:
+    site.transact(lambda portal: scatter(portal, small))
+    changed = set_clock.now_s
+    set_clock.now_s += 700
+    Caretaker(site).look()
+    while site.workers.run_next() == 0:
+        pass
+    with site.open() as portal:
+        assert len(portal[small]._array.blocks[0].extents) == 1  # type: ignore[attr-defined]  # a Data Array
+        assert portal[small].modified == changed
+    site.transact(lambda portal: scatter(portal, small))
+    with site.open() as portal:
+        assert portal[small].modified == set_clock.now_s
+
+
 def test_rows_that_were_filled_elsewhere_are_looked_at(site: Site, small: str) -> None:
     def adopt(portal: Portal) -> None:
         array, rows = portal[small], Array((0,), "<i8")

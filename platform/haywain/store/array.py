@@ -257,12 +257,12 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
                 raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
 
     def compact_block(self, number: int) -> None:
-        """Store a Block anew as one extent."""
+        """Store a Block anew as one extent; `modified` stays; raises CorruptDataError, which names rows."""
         views = views_of(self)
         views.settle(self)
         views.note(self, [number])
         spans = self._rewrite(number)
-        self.changes.note()
+        self.changes.note(is_same=True)
         views.changed(self, [number], spans)
 
     def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, Chunk, int, int]]]:
