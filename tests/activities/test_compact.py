@@ -18,7 +18,7 @@ from haywain.activity.outbox import Outbox
 from haywain.document import Document
 from haywain.errors import CorruptDataError, TemporaryError
 from haywain.portal import Portal, Site
-from haywain.store import block, extents, pagemap
+from haywain.store import block, disk, extents, pagemap
 from haywain.store.array import Array
 from haywain.store.moment import time_of
 
@@ -192,6 +192,33 @@ def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
         array = portal[small]
         array.verify()
         assert [len(array._array.blocks[n].extents) for n in (0, 1)] == [1, 1]
+
+
+def test_an_almost_full_disk_is_left_alone(
+    site: Site,
+    small: str,
+    run: Callable[..., Any],
+    set_clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in (0, 2):
+        site.transact(lambda portal, n=number: scatter(portal, small, n))
+    set_clock.now_s += 700
+    total, log = 20 * 1000 * extents.BLOCK_SIZE, list[str]()
+    left = iter([total // 20 + extents.BLOCK_SIZE])  # what must stay free, and one Block
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "free_bytes", lambda path: (next(left, total // 20), total))
+        assert run(small, "compact", at_rest=True, log=log) == {"compacted": 1}
+        assert "almost full" in log[0] and "left for later: 1" in log[0]
+        before = site.database.lastTransaction()
+        Caretaker(site).look()
+        assert site.database.lastTransaction() == before and wants(site) == [small]
+        assert "almost full" in caplog.text and "arrays that wait for it: 1" in caplog.text
+        with pytest.raises(TemporaryError, match="almost full"):
+            run(small, "compact")
+    assert due(site).found == {small: {"at_rest": True}}
+    assert run(small, "compact", at_rest=True) == {"compacted": 1}
 
 
 def test_compacting_is_no_change_of_rows(site: Site, small: str, set_clock: Clock) -> None:
