@@ -19,6 +19,7 @@ from haywain.store import extents, upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign, blocks
+from haywain.store.database import read_current
 from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
@@ -291,6 +292,12 @@ class DataArray(Document):
             return [], False
         before = bytes.fromhex(tid_at(clock.now_s() - rest_s))
         return upkeep.in_pieces(self._array, extents.MANY_EXTENTS, before)
+
+    def hold(self) -> None:
+        """Have this transaction conflict with a change of rows that commits before it does."""
+        read_current(self)
+        if self._array is not None:
+            read_current(self._array.changes)
 
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""

@@ -2,20 +2,23 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.conftest import Clock
+from tests.damage import flipped
 from tests.elsewhere import put
 
 from haywain import clock
 from haywain.activity.care import Care, Caretaker
 from haywain.activity.kind import Due
+from haywain.activity.outbox import Outbox
 from haywain.document import Document
-from haywain.errors import TemporaryError
+from haywain.errors import CorruptDataError, TemporaryError
 from haywain.portal import Portal, Site
-from haywain.store import block, extents, pagemap
+from haywain.store import block, disk, extents, pagemap
 from haywain.store.array import Array
 from haywain.store.moment import time_of
 
@@ -103,6 +106,18 @@ def test_an_array_in_many_pieces_wants_to_be_compacted_once_it_is_committed(site
     assert wants(site) == [small]
 
 
+@pytest.mark.views
+def test_pieces_made_through_a_view_that_is_kept_over_a_commit_count(site: Site, small: str) -> None:
+    with site.open() as portal:
+        view = portal[small][:]  # type: ignore[index]  # a Data Array
+        portal.commit()
+        portal.connection.cacheMinimize()
+        for page in range(0, 32, 8):
+            view[page * PAGE_ROWS] = 1
+        portal.commit()
+    assert wants(site) == [small]
+
+
 def test_few_pieces_are_left_as_they_are(site: Site, small: str) -> None:
     site.transact(lambda p: p[small].__setitem__(slice(0, PAGE_ROWS * 100), 1))  # type: ignore[index]
     site.transact(lambda p: p[small].append(np.ones(40 * PAGE_ROWS)))  # type: ignore[attr-defined]
@@ -145,6 +160,82 @@ def test_blocks_at_rest_are_compacted_by_the_portal_and_those_written_are_not(
     assert due(site).found == {small: {"at_rest": True}}
 
 
+@pytest.mark.storages("file")
+def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
+    site: Site, small: str, set_clock: Clock
+) -> None:
+    site.transact(lambda p: p[small].__setitem__(slice(None), np.arange(4 * 32 * PAGE_ROWS)))  # type: ignore[index]
+    site.transact(lambda portal: scatter(portal, small))
+    with site.open() as portal:
+        array: Any = portal[small]
+        _, chunk, position, _ = array._array.blocks[0].extents[1]
+        blob = Path(chunk.blob.committed())
+    with flipped(blob, 8 * (position + 9)):
+        for _ in range(6):
+            set_clock.now_s += 700
+            Caretaker(site).look()
+            while site.workers.run_next() == 0:
+                pass
+        with site.open() as portal:
+            array = portal[small]
+            found = [one for shard in Outbox.of(portal.root).shards for one in shard.activities.values()]
+            (record,) = [one for one in found if one.path == small]
+            assert record.state == "failed" and "holds the rows" in record.error
+            with pytest.raises(CorruptDataError, match="holds the rows"):
+                array.verify()
+    site.transact(lambda portal: scatter(portal, small, 1))  # it changes
+    set_clock.now_s += 700
+    Caretaker(site).look()
+    while site.workers.run_next() == 0:
+        pass
+    with site.open() as portal:
+        array = portal[small]
+        array.verify()
+        assert [len(array._array.blocks[n].extents) for n in (0, 1)] == [1, 1]
+
+
+def test_an_almost_full_disk_is_left_alone(
+    site: Site,
+    small: str,
+    run: Callable[..., Any],
+    set_clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in (0, 2):
+        site.transact(lambda portal, n=number: scatter(portal, small, n))
+    set_clock.now_s += 700
+    total, log = 20 * 1000 * extents.BLOCK_SIZE, list[str]()
+    left = iter([total // 20 + extents.BLOCK_SIZE])  # what must stay free, and one Block
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "free_bytes", lambda path: (next(left, total // 20), total))
+        assert run(small, "compact", at_rest=True, log=log) == {"compacted": 1}
+        assert "almost full" in log[0] and "left for later: 1" in log[0]
+        before = site.database.lastTransaction()
+        Caretaker(site).look()
+        assert site.database.lastTransaction() == before and wants(site) == [small]
+        assert "almost full" in caplog.text and "arrays that wait for it: 1" in caplog.text
+        with pytest.raises(TemporaryError, match="almost full"):
+            run(small, "compact")
+    assert due(site).found == {small: {"at_rest": True}}
+    assert run(small, "compact", at_rest=True) == {"compacted": 1}
+
+
+def test_compacting_is_no_change_of_rows(site: Site, small: str, set_clock: Clock) -> None:
+    site.transact(lambda portal: scatter(portal, small))
+    changed = set_clock.now_s
+    set_clock.now_s += 700
+    Caretaker(site).look()
+    while site.workers.run_next() == 0:
+        pass
+    with site.open() as portal:
+        assert len(portal[small]._array.blocks[0].extents) == 1  # type: ignore[attr-defined]  # a Data Array
+        assert portal[small].modified == changed
+    site.transact(lambda portal: scatter(portal, small))
+    with site.open() as portal:
+        assert portal[small].modified == set_clock.now_s
+
+
 def test_rows_that_were_filled_elsewhere_are_looked_at(site: Site, small: str) -> None:
     def adopt(portal: Portal) -> None:
         array, rows = portal[small], Array((0,), "<i8")
@@ -164,6 +255,27 @@ def test_an_array_without_pieces_is_forgotten(site: Site, small: str, run: Calla
     assert due(site) == Due(settled=[small])
     Caretaker(site).look()
     assert wants(site) == []
+
+
+@pytest.mark.parametrize("behind", ["due", "is_settled"])
+def test_pieces_made_while_an_array_is_forgotten_are_remembered(
+    site: Site, small: str, monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    """Behind the look, and behind that of the transaction that forgets it."""
+    kind = site.registry.activities["compact"]
+    method, answers = getattr(type(kind), behind), list[object]()
+
+    def answer(*asked: object) -> object:
+        answers.append(method(kind, *asked))
+        if len(answers) == 1:
+            site.transact(lambda portal: scatter(portal, small))
+        return answers[-1]
+
+    site.transact(lambda portal: Care.of(portal.root).want("compact", small))
+    monkeypatch.setattr(kind, behind, answer)
+    Caretaker(site).look()
+    assert answers == ([Due(settled=[small])] if behind == "due" else [True, False])
+    assert wants(site) == [small]
 
 
 class Writers:

@@ -117,7 +117,23 @@ def test_what_a_document_wants_afterwards_disturbs_nobody(site: Site, path: str)
         one.commit()
         other.commit()
         assert Care.of(other.root).paths("compact") == [path]
-        want_afterwards(other[path], "compact")
+
+
+def test_what_is_forgotten_beside_a_transaction_that_wants_it_is_wanted(site: Site, path: str) -> None:
+    """It is asked behind the commit, not as the transaction saw it."""
+    site.transact(lambda p: Care.of(p.root).want("compact", path))
+    with site.open() as portal:
+        assert Care.of(portal.root).paths("compact") == [path]
+        want_afterwards(portal[path], "compact")
         site.transact(lambda p: Care.of(p.root).want("compact", path, False))
-        other.abort()
-        assert Care.of(other.root).paths("compact") == []
+        portal.commit()
+        assert Care.of(portal.root).paths("compact") == [path]
+
+
+def test_what_is_wanted_already_writes_nothing(site: Site, path: str) -> None:
+    site.transact(lambda p: Care.of(p.root).want("compact", path))
+    before = site.database.lastTransaction()
+    with site.open() as portal:
+        want_afterwards(portal[path], "compact")
+        portal.commit()
+    assert site.database.lastTransaction() == before

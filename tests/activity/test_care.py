@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from tests.activity.conftest import Make, drain
+from tests.conftest import Clock
 from transaction.interfaces import TransientError
 
 from haywain.activity import care
 from haywain.activity.care import Care, Caretaker, want, wanting
 from haywain.activity.kind import Due, Kind, NoParameters, Work
 from haywain.activity.outbox import Outbox
+from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
 
 
@@ -27,6 +29,7 @@ class Tidy(Kind):
         self.answer: Any = Due
         self.asked: list[float] = []
         self.ran: list[str] = []
+        self.meanwhile: Any = lambda: None
 
     def due(self, portal: Portal, since_s: float, now_s: float) -> Due:
         self.asked.append(since_s)
@@ -37,6 +40,7 @@ class Tidy(Kind):
 
     def run(self, work: Work) -> Iterator[float]:
         self.ran.append(work.document.path)
+        self.meanwhile()
         yield 1.0
         return {"user": work.portal.user.login}
 
@@ -85,6 +89,50 @@ def test_other_parameters_are_other_work(site: Site, tidy: Tidy, streams: list[s
         tidy.answer = lambda how=how: Due({streams[0]: {"how": how}})
         Caretaker(site).look()
     assert [parameters for _, parameters in queued(site)] == ['{"how": "quickly"}', '{"how": "well"}']
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [InvalidError("never"), OSError("not now")], ids=["refused", "tried again"])
+def test_what_fails_is_queued_anew_once_its_document_has_changed(
+    site: Site, tidy: Tidy, streams: list[str], set_clock: Clock, error: Exception
+) -> None:
+    tidy.meanwhile = lambda: fail(error)
+    site.transact(lambda p: want(p[streams[0]], "tidy"))
+    for _ in range(6):
+        Caretaker(site).look()
+        assert len(queued(site)) <= 1
+        while site.workers.run_next() == 0:
+            pass
+        set_clock.now_s += 3600
+    assert len(tidy.ran) == (1 if isinstance(error, InvalidError) else 4) and not queued(site)
+    site.transact(lambda p: p[streams[0]].append(b"more"))  # type: ignore[attr-defined]  # a Data Stream
+    for _ in range(2):
+        Caretaker(site).look()
+        assert len(queued(site)) == 1
+
+
+def test_what_a_user_failed_at_is_queued_by_the_portal(site: Site, tidy: Tidy, streams: list[str]) -> None:
+    tidy.meanwhile = lambda: fail(InvalidError("never"))
+    site.transact(lambda p: p[streams[0]].activate().tidy())
+    drain(site)
+    site.transact(lambda p: want(p[streams[0]], "tidy"))
+    Caretaker(site).look()
+    assert len(queued(site)) == 1
+
+
+@pytest.mark.parametrize("is_settled", [False, True], ids=["wanted still", "wanted no longer"])
+def test_what_runs_serves_only_who_is_looked_at_again(
+    site: Site, tidy: Tidy, streams: list[str], is_settled: bool
+) -> None:
+    tidy.meanwhile = lambda: Caretaker(site).look()
+    tidy.answer = lambda: Due(settled=streams[:1] if is_settled and tidy.ran else [])
+    site.transact(lambda p: want(p[streams[0]], "tidy"))
+    Caretaker(site).look()
+    assert site.workers.run_next() == 0
+    assert len(queued(site)) == int(is_settled)
 
 
 def test_a_kind_is_asked_at_its_times(site: Site, tidy: Tidy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from haywain.activity.care import is_wanted, want
+from haywain.activity.care import want
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 
@@ -28,9 +28,12 @@ def activate_afterwards(document: Document, method: str, **options: Any) -> None
 
 
 def want_afterwards(document: Document, kind: str) -> None:
-    """Have a kind look at a document (`care.want`), when this transaction has committed."""
-    if not is_wanted(document, kind):
-        _afterwards(document, f"look of {kind}", lambda found: want(found, kind))
+    """Have a kind look at a document (`care.want`), when this transaction has committed.
+
+    Also if it is wanted as this transaction sees it: somebody may forget that who does not see what
+    it writes.  Behind the commit it is known, and what is wanted already writes nothing.
+    """
+    _afterwards(document, f"look of {kind}", lambda found: want(found, kind))
 
 
 def _afterwards(document: Document, what: str, work: Callable[[Document], Any]) -> None:  # Any: not looked at

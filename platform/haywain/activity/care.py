@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOBTree, OOTreeSet
 from persistent import Persistent
+from ZODB.POSException import POSKeyError
 
 from haywain import clock
 from haywain.activity.kind import Due
+from haywain.activity.outbox import Outbox
+from haywain.activity.record import Activity
 from haywain.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -115,12 +118,46 @@ class Caretaker:
 def _queue(portal: "Portal", kind: "Kind", due: Due, paths: list[str]) -> None:
     settled = frozenset(due.settled)
     for path in paths:
-        if path in settled:
+        parameters = due.found.get(path) if _is_there(portal, path) else None
+        key = f"care {json.dumps(parameters, sort_keys=True)}"  # what users ask for has keys of its own
+        if parameters is not None and _is_held_up(portal, portal[path], kind.name, key, path not in settled):
+            continue  # if it wants it, it still does
+        if path in settled and (not _is_there(portal, path) or kind.is_settled(portal[path])):
             Care.of(portal.root).want(kind.name, path, False)
-        parameters = due.found.get(path)
-        if parameters is not None and _is_there(portal, path):
-            key = f"care {json.dumps(parameters, sort_keys=True)}"  # what users ask for has keys of its own
+        if parameters is not None:
             portal[path].activate(dedupe_key=key).queue(kind.name, parameters)
+
+
+def _is_held_up(portal: "Portal", document: "Document", kind: str, key: str, is_kept: bool) -> bool:
+    """Return whether the last work under a key waits, or has failed since its document last changed.
+
+    What fails would fail again, and its key is free as soon as a Worker has claimed it.  What runs may be too
+    late for what is due now: it counts only if the document is looked at again, since it still wants it.
+    """
+    last = _last(Outbox.of(portal.root), document, kind, key)
+    if last is None:
+        return False
+    if last.state == "running":
+        return is_kept and is_wanted(document, kind)
+    return last.state == "queued" or (last.state == "failed" and last.finished >= document.modified)
+
+
+def _last(outbox: Outbox, document: "Document", kind: str, key: str) -> Activity | None:
+    """Return the newest work of the portal's own on a document under a key."""
+    ids = {id for shard in outbox.shards for _, _, id in shard.named("path", document.path)}
+    for id in sorted(ids, reverse=True):
+        record = outbox.find(id)
+        if record is not None and _is_of(record, document.uid, kind, key):
+            return record
+    return None
+
+
+def _is_of(record: Activity, uid: int, kind: str, key: str) -> bool:
+    try:
+        found = (record.is_systems, record.uid, record.method, record.dedupe_key)
+    except POSKeyError:  # it is lost: the Workers tell
+        return False
+    return found == (True, uid, kind, key)
 
 
 def _is_there(portal: "Portal", path: str) -> bool:

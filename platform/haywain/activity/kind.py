@@ -82,6 +82,14 @@ class Kind:
         """
         raise NotImplementedError(f"{type(self).__name__} has no method due")
 
+    def is_settled(self, document: "Document") -> bool:
+        """Return whether a document that `due` had as settled still is, in the transaction that forgets it.
+
+        What that rests on is to be held (`read_current`): whoever changes it beside this transaction, and
+        wants the kind behind its own, must not find the document still wanting and lose it then.
+        """
+        return True
+
     def suits(self, document: "Document") -> str:
         """Say why this cannot be done on a document as it is, at a glance; "" where nothing is known.
 

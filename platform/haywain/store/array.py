@@ -28,6 +28,7 @@ from persistent import Persistent
 from haywain.errors import InvalidError
 from haywain.store import extents, pagemap
 from haywain.store.block import Block, Changes, Size
+from haywain.store.checking import check_block
 from haywain.store.extents import Extents, Span, ceil, floor, joined, overlay, split, trimmed, united, without
 from haywain.store.layout import Layout, blocks_of, fill, layout_of
 from haywain.store.mapping import StaleViewError
@@ -256,12 +257,12 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
                 raise StaleViewError(f"Block {number} of the array has changed since this view was taken")
 
     def compact_block(self, number: int) -> None:
-        """Store a Block anew as one extent."""
+        """Store a Block anew as one extent; `modified` stays; raises CorruptDataError, which names rows."""
         views = views_of(self)
         views.settle(self)
         views.note(self, [number])
         spans = self._rewrite(number)
-        self.changes.note()
+        self.changes.note(is_same=True)
         views.changed(self, [number], spans)
 
     def _write(self, runs: list[Run]) -> dict[int, list[tuple[int, Chunk, int, int]]]:
@@ -291,7 +292,8 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
     def _absorbed(self, runs: list[Run], shown: Container[int], read: Read) -> Iterator[Run]:
         """Yield runs of what is stored, to be stored anew so that no block has too many extents.
 
-        Blocks that a view has shown, each as a whole, are read out of it by `read`.
+        Blocks that a view has shown, each as a whole, are read out of it by `read`.  Raises CorruptDataError
+        if what is stored does not match its checksums, which a view does not look at.
         """
         parts = (part for run in runs for part in run.parts())
         for number, some in groupby(parts, lambda part: part.low // extents.BLOCK_SIZE):
@@ -299,16 +301,19 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
             new = [(part.low - start, part.high - start) for part in some]
             old = () if block is None else block.extents
             stored = partial(self._without_tail, layout_of(self, number).extents)
-            for low, high in absorbed(old, new, extents.BLOCK_SIZE, extents.MOST_EXTENTS):
+            found = absorbed(old, new, extents.BLOCK_SIZE, extents.MOST_EXTENTS)
+            check_block(self, number, found)
+            for low, high in found:
                 yield Run(start + low, start + high, read if number in shown else stored)
 
     def _rewrite(self, number: int) -> list[Span]:
-        """Make the extents of a block one; return its span."""
+        """Make the extents of a block one; return its span; raises CorruptDataError, which names rows."""
         block = self.blocks.get(number)
         if block is None or not block.extents:
             return []
         first, last = block.extents[0], block.extents[-1]
         start = number * extents.BLOCK_SIZE
+        check_block(self, number, [(first[0], last[0] + last[3])])
         low, high = start + first[0], start + last[0] + last[3]
         read = partial(self._without_tail, layout_of(self, number).extents)
         ((extent,),) = self._write([Run(low, high, read)]).values()

@@ -115,11 +115,12 @@ class Changes(Persistent):  # type: ignore[misc]  # persistent has no types
         self.writes = self.cuts = 0
         self.modified = clock.now_s()
 
-    def note(self, is_cut: bool = False) -> None:
-        """Count a write in place, or a shrink."""
+    def note(self, is_cut: bool = False, is_same: bool = False) -> None:
+        """Count a write in place, or a shrink; one that leaves all bytes the same is no modification."""
         self.writes += not is_cut
         self.cuts += is_cut
-        self.modified = clock.now_s()
+        if not is_same:
+            self.modified = clock.now_s()
 
     def _p_resolveConflict(
         self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]

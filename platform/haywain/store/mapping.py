@@ -8,7 +8,7 @@ written (see `pagemap`).
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Mapping:
     def __init__(self, array: "Array") -> None:
         """Reserve addresses, with room to grow; nothing is placed yet."""
         self.array: Array | None = array
+        self.on_pieces: Callable[[], None] | None = None
+        """The array's own, which the array forgets when it leaves the cache."""
         self.connection: Any = array._p_jar  # Any: a ZODB Connection
         self.space = AddressSpace(reserved(array.nbytes))
         self.placed = Placed()
@@ -189,6 +191,7 @@ class Mapping:
             return False
         if self.is_stale:
             raise StaleViewError("Written through a view that is older than this transaction's array[:]")
+        self.array._v_on_pieces = self.array._v_on_pieces or self.on_pieces
         self.array.put([Run(low, high, self._bytes) for low, high in runs], self.placed)
         return True
 

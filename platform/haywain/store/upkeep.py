@@ -1,43 +1,24 @@
 """Upkeep of an Array: check its bytes, and store anew what is in many pieces."""
 
-from collections.abc import Callable
 from functools import partial
 
-from haywain.errors import CorruptDataError
 from haywain.store import extents
 from haywain.store.array import Array
+from haywain.store.checking import check_block, checked_rows
 from haywain.store.chunk import checked
 from haywain.store.layout import blocks_of
-from haywain.store.record_chunk import Chunk
 
 
 def verify(array: Array, start: int, stop: int) -> None:
     """Check the stored bytes of the rows [start, stop); raises CorruptDataError, which names the rows."""
     low, high = start * array.row_bytes, stop * array.row_bytes
     numbers = blocks_of(low, high)
-    for number, block in array.blocks.items(numbers.start, numbers.stop - 1) if numbers else ():
+    for number in array.blocks.keys(numbers.start, numbers.stop - 1) if numbers else ():
         first = number * extents.BLOCK_SIZE
-        for offset, chunk, position, length in block.extents:
-            begin, end = max(first + offset, low), min(first + offset + length, high)
-            if begin < end:
-                shift = position - first - offset
-                _check(array, begin, end, partial(_check_chunk, chunk, begin + shift, end + shift))
+        check_block(array, number, [(max(low - first, 0), min(high - first, extents.BLOCK_SIZE))])
     for offset, (length, record) in array.extent.tail.items():
         if offset < high and offset + length > low:
-            _check(array, offset, offset + length, partial(checked, record))
-
-
-def _check_chunk(chunk: Chunk, low: int, high: int) -> None:
-    for _ in chunk.blocks(low, high):
-        pass
-
-
-def _check(array: Array, low: int, high: int, check: Callable[[], object]) -> None:
-    try:
-        check()
-    except CorruptDataError as error:
-        rows = f"{low // array.row_bytes} to {min(-(-high // array.row_bytes), array.rows)}"
-        raise CorruptDataError(f"{error}; it holds the rows {rows} of the array") from error
+            checked_rows(array, offset, offset + length, partial(checked, record))
 
 
 def fragmented(array: Array) -> list[int]:

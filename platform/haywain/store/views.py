@@ -66,6 +66,7 @@ class Views:
             mapping = None
         if mapping is None:
             mapping = self._live[array._p_oid] = Mapping(array)
+        mapping.on_pieces = array._v_on_pieces or mapping.on_pieces
         self._checked.add(array._p_oid)
         self._pinned.add(mapping)
         return mapping
@@ -166,8 +167,7 @@ class Views:
         if self._manager is not None:
             self._manager.unregisterSynch(self)
         for mapping in self._mappings():
-            mapping.array = None
-            mapping.connection = None
+            mapping.array = mapping.connection = mapping.on_pieces = None
         self._manager = None
         self._live.clear()
         self._retired.clear()
