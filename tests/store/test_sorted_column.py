@@ -73,10 +73,31 @@ def test_times_are_taken_in_any_unit_and_zone(low: Any, first: int) -> None:
     assert find(TIMES.astype("M8[ns]"), 0, low, None) == (first, 100)
 
 
+@pytest.mark.parametrize(
+    ("bound", "first"),
+    [
+        ("2026-11-01T00:00:00.123456789Z", 2),
+        ("2026-11-01T01:00:00.123456500+01:00", 1),
+        ("2026-10-31T23:00:00,1234565-0100", 1),
+        ("20261101T000000.123456001Z", 1),
+        ("2026-11-01T00:00:00.123456789", 2),
+        ("2026-11-01T00:00:00.123456500000000000001Z", 2),
+        ("2026-11-01T00:00:00.123456499999", 1),
+        ("2026-11-01T05:30:00.1234569990+05:30:00", 2),
+        ("9999-12-31T00:00:00.123456789", 3),
+    ],
+)
+def test_times_are_exact_below_a_microsecond(bound: str, first: int) -> None:
+    rows = np.datetime64("2026-11-01T00:00:00.123456000") + np.array([0, 500, 999], "m8[ns]")
+    assert find(rows, 0, bound, None) == (first, 3)
+    assert find(rows.astype(">M8[ns]"), 0, None, bound) == (0, first)
+
+
 def test_years_and_months_are_compared_as_such() -> None:
     months = np.arange("2020-01", "2030-01", dtype="M8[M]")
     assert find(months, 0, "2021-01-02", "2022") == (13, 24)
     assert find(months.astype("M8[Y]"), 0, "2021-01-02", None) == (24, 120)
+    assert find(months, 0, "2021-02-01T00:30+01:00", "2021-03-01T00:00:00.0000000001Z") == (13, 15)
 
 
 def test_nan_and_nat_are_behind_all_others() -> None:
@@ -121,6 +142,9 @@ def test_columns_that_are_not_there_or_not_numbers_are_refused() -> None:
     [
         ("M8[s]", 5, "a time"),
         ("M8[s]", "yesterday", "a time"),
+        ("M8[s]", "2026-11-01T00:00+25:00", "a time"),
+        ("M8[s]", "2026-11-01+01:00", "a time"),
+        ("M8[s]", "2026-11-01T00:00.5", "a time"),
         ("M8[s]", np.datetime64("NaT"), "a time"),
         ("m8[s]", "long", "a duration"),
         ("i4", "many", "a number"),

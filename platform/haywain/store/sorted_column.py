@@ -6,8 +6,9 @@ NaT stand at the end, as `numpy.sort` has them.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,14 @@ _LAST = 1 << 63
 
 _SECONDS = {"W": Fraction(604_800), "D": Fraction(86_400), "h": Fraction(3600), "m": Fraction(60)}
 _SECONDS |= {unit: Fraction(1, 1000**n) for n, unit in enumerate(("s", "ms", "us", "ns", "ps", "fs", "as"))}
+
+_CLOCK = re.compile(
+    r"[+-]?\d[^T]*T\d\d(?::?\d\d(?::?\d\d(?P<point>[.,](?P<fraction>\d+))?)?)?(?P<zone>Z|[+-][\d:.]+)?",
+    re.ASCII,
+)
+"""A time of day in ISO 8601, behind its day."""
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class SortedColumn:
@@ -126,33 +135,47 @@ def _is_whole(text: str) -> bool:
 
 def _time(bound: Any, dtype: np.dtype[Any]) -> int:  # Any: a Bound
     """Return a time, or a duration, in the unit of a dtype, rounded up: exact for what is not below it."""
-    found = _moment(bound) if dtype.kind == "M" else _duration(bound, dtype)
+    found, more = _moment(bound) if dtype.kind == "M" else (_duration(bound, dtype), Fraction(0))
     if np.isnat(found):
         raise ValueError("NaT is no bound")
     unit, count = np.datetime_data(dtype)
     own, own_count = np.datetime_data(found.dtype)
     if unit not in _SECONDS:  # years and months, or no unit at all
+        found += np.timedelta64(math.floor(more), "s") if more else 0
         whole = found.astype(dtype.newbyteorder("="))
-        return int(whole.astype(np.int64)) + bool(whole < found)
+        return int(whole.astype(np.int64)) + bool(whole < found or more % 1)
     if own not in _SECONDS:
         found, own, own_count = found.astype(f"{dtype.kind}8[D]"), "D", 1
-    units = Fraction(int(found.astype(np.int64)) * own_count) * _SECONDS[own] / (_SECONDS[unit] * count)
-    return math.ceil(units)
+    seconds = Fraction(int(found.astype(np.int64)) * own_count) * _SECONDS[own] + more
+    return math.ceil(seconds / (_SECONDS[unit] * count))
 
 
-def _moment(bound: Any) -> Any:  # Any: a Bound; NumPy's times have too many types
-    """Return a moment in UTC, which a time without a zone is taken to be in."""
+def _moment(bound: Any) -> tuple[Any, Fraction]:  # Any: a Bound; NumPy's times have too many types
+    """Return a moment in UTC, which a time without a zone is taken to be in, and seconds to add to it."""
     if isinstance(bound, str):
-        text = bound.strip().upper().replace(" ", "T")
-        is_zoned = text.endswith("Z") or "+" in text or "-" in text.partition("T")[2]
-        if not text or not is_zoned:
-            return np.datetime64(text or "NaT")
-        bound = datetime.fromisoformat(text)
+        return _written(bound.strip().upper().replace(" ", "T"))
     if isinstance(bound, datetime) and bound.tzinfo is not None:
         bound = bound.astimezone(UTC).replace(tzinfo=None)
     if isinstance(bound, int | float | np.bool_ | np.number):
         raise ValueError("a number says no unit")
-    return np.datetime64(bound)
+    return np.datetime64(bound), Fraction(0)
+
+
+def _written(text: str) -> tuple[Any, Fraction]:  # Any: as above
+    """Return the same for a text; what is below a second NumPy would take modulo 2**64 of its unit."""
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        if text[:1].isdecimal() and any(sign in text for sign in "TZ+:"):
+            raise ValueError("it is no time of day")  # which NumPy would read up to what it does not know
+        return np.datetime64(text or "NaT"), Fraction(0)
+    digits, zone = found["fraction"] or "", found["zone"] or "Z"
+    offset = datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").utcoffset() or timedelta()
+    more = Fraction(int(digits or 0), 10 ** len(digits)) - Fraction(offset // _MICROSECOND, 10**6)
+    whole = text[: found.start("point")] if digits else text.removesuffix(found["zone"] or "")
+    try:
+        return np.datetime64(whole), more
+    except ValueError:  # a form that only Python knows, such as 20261101T0600
+        return np.datetime64(datetime.fromisoformat(whole)), more
 
 
 def _duration(bound: Any, dtype: np.dtype[Any]) -> Any:  # Any: as above
