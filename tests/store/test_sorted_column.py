@@ -100,10 +100,20 @@ def test_years_and_months_are_compared_as_such() -> None:
     assert find(months, 0, "2021-02-01T00:30+01:00", "2021-03-01T00:00:00.0000000001Z") == (13, 15)
 
 
-def test_nan_and_nat_are_behind_all_others() -> None:
-    assert find(np.array([1, 2, np.nan, np.nan]), 0, 2, None) == (1, 4)
-    assert find(np.array([1, 2, np.nan, np.nan]), 0, 2, np.inf) == (1, 2)
-    assert find(np.array(["2026", "NaT"], "M8[s]"), 0, "2026", "2100") == (0, 1)
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2", "g"])
+def test_nan_is_behind_all_others_and_in_no_range(dtype: str) -> None:
+    rows = np.array([1, 2, np.inf, np.nan, np.nan], dtype)
+    assert find(rows, 0, 2, None) == (1, 3) and find(rows, 0, None, None) == (0, 3)
+    assert find(rows, 0, 2, np.inf) == (1, 2)
+    assert find(rows, 0, np.inf, None) == (2, 3) and find(rows[[0, 1, 3]], 0, 3, None) == (2, 2)
+    assert find(rows[3:], 0, None, None) == find(rows[3:], 0, 1, None) == (0, 0)
+
+
+def test_nat_is_behind_all_others_and_in_no_range() -> None:
+    rows = np.array(["2026"] + ["NaT"] * 5000, "M8[s]")
+    assert find(rows, 0, "2026", "2100") == find(rows, 0, None, None) == (0, 1)
+    assert find(rows, 0, "2027", None) == (1, 1)
+    assert find(rows.view("m8[s]"), 0, 0, None) == (0, 1)
 
 
 def test_whole_numbers_are_compared_exactly() -> None:

@@ -2,7 +2,7 @@
 
 A binary search looks at a page of rows at a time, about log2(pages) of them.  What it meets out of order it
 refuses; it does not look at all rows, so a column that is out of order elsewhere is not found out.  NaN and
-NaT stand at the end, as `numpy.sort` has them.
+NaT stand at the end, as `numpy.sort` has them, and are in no range.
 """
 
 import math
@@ -26,8 +26,11 @@ Bound = int | float | str | datetime | np.generic | None
 Rows = Callable[[int, int], NDArray[Any]]
 """Returns the rows [start, stop).  Any: of whatever dtype."""
 
-_LAST = 1 << 63
-"""A key behind those of all times."""
+Key = tuple[bool, Any]
+"""What rows are compared by: whether it is NaN or NaT, and a number.  Any: int or float."""
+
+_NONE: Key = (True, 0)
+"""The key of the first NaN or NaT."""
 
 _SECONDS = {"W": Fraction(604_800), "D": Fraction(86_400), "h": Fraction(3600), "m": Fraction(60)}
 _SECONDS |= {unit: Fraction(1, 1000**n) for n, unit in enumerate(("s", "ms", "us", "ns", "ps", "fs", "as"))}
@@ -49,19 +52,24 @@ class SortedColumn:
         self.name, self._lane, self._count, self._rows = name, lane, count, rows
         none = rows(0, 0)
         self._at_once = max(PAGE // max(none.dtype.itemsize * math.prod(none.shape[1:]), 1), 2)
-        self._seen: dict[int, Any] = {}  # Any: keys of rows, of one type
+        self._seen: dict[int, Key] = {}
 
     def between(self, low: Bound, high: Bound) -> tuple[int, int]:
         """Return the rows [start, stop) with low <= number < high; raises InvalidError.
 
-        There are none, (start, start), where `high` is not above `low`.
+        There are none, (start, start), where `high` is not above `low`; NaN and NaT are never among them.
         """
-        start = 0 if low is None else self._first(self._key_of(low))
-        stop = self._count if high is None else self._first(self._key_of(high))
+        start = 0 if low is None else self._first((False, self._key_of(low)))
+        stop = self._end() if high is None else self._first((False, self._key_of(high)))
         self._check_seen()
         return start, max(start, stop)
 
-    def _first(self, key: Any) -> int:  # Any: as above
+    def _end(self) -> int:
+        """Return the row behind the last that has a number."""
+        last = self._keys(self._count - 1, self._count) if self._count else []
+        return self._first(_NONE) if _NONE in last else self._count
+
+    def _first(self, key: Key) -> int:
         """Return the first row whose key is not below `key`, the number of rows if there is none."""
         low, high = 0, self._count
         while low < high:
@@ -77,7 +85,7 @@ class SortedColumn:
                 high = start
         return low
 
-    def _keys(self, start: int, stop: int) -> list[Any]:  # Any: as above
+    def _keys(self, start: int, stop: int) -> list[Key]:
         """Return what rows are compared by; raises InvalidError if they fall."""
         keys = _comparable(self._lane.of(self._rows(start, stop))[:])
         for number, (one, following) in enumerate(pairwise(keys), start):
@@ -101,7 +109,7 @@ class SortedColumn:
             "between takes a sorted one"
         )
 
-    def _key_of(self, bound: Bound) -> Any:  # Any: as above
+    def _key_of(self, bound: Bound) -> Any:  # Any: int or float
         dtype = self._lane.table.dtype
         try:
             if dtype.kind in "mM":
@@ -117,16 +125,14 @@ class SortedColumn:
         raise InvalidError(f"between: {wanted} is expected for {self.name[:100]!r}, not {str(bound)[:100]!r}")
 
 
-def _comparable(numbers: NDArray[Any]) -> list[Any]:  # Any: numbers of whatever dtype
+def _comparable(numbers: NDArray[Any]) -> list[Key]:  # Any: numbers of whatever dtype
     """Return numbers as Python compares them without rounding; NaN and NaT are the last."""
     if numbers.dtype.kind in "mM":
-        plain = numbers.astype(numbers.dtype.newbyteorder("=")).view(np.int64)
-        return [
-            _LAST if is_none else key for key, is_none in zip(plain.tolist(), np.isnat(numbers), strict=True)
-        ]
-    if numbers.dtype.kind == "f":
-        return [math.inf if key != key else key for key in numbers.tolist()]
-    return list(numbers.tolist())
+        none, plain = np.isnat(numbers), numbers.astype(numbers.dtype.newbyteorder("=")).view(np.int64)
+    else:
+        none, plain = numbers != numbers, numbers  # only NaN is not itself
+    pairs = zip(none.tolist(), plain.tolist(), strict=True)
+    return [_NONE if is_none else (False, number) for is_none, number in pairs]
 
 
 def _is_whole(text: str) -> bool:
