@@ -239,10 +239,13 @@ class DataArray(Document):
         return self._created().view(start, stop)
 
     def rows_between(self, column: int | str, low: Bound = None, high: Bound = None) -> tuple[int, int]:
-        """Return the numbers of these rows, from the first on and below the second; raises InvalidError."""
+        """Return the numbers of these rows, from the first on and below the second; raises InvalidError.
+
+        The pages that are looked at pass by: no view is left of them.
+        """
         found = self._created()
         names = [one.name for one in self.columns]
-        return rows_between(partial(found.view, writable=False), found.shape, names, column, low, high)
+        return rows_between(partial(passing, found), found.shape, names, column, low, high)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
