@@ -122,8 +122,13 @@ class DataArray(Document):
         return 0 if self._array is None else self._array.nbytes
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes of a row; raises InvalidError before `create`."""
+        return self._created().row_bytes
+
+    @property
     def size(self) -> int:
-        """The same: what the catalog has as size."""
+        """The same as `nbytes`: what the catalog has as size."""
         return self.nbytes
 
     @property

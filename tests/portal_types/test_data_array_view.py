@@ -60,6 +60,14 @@ def test_a_view_of_one_source_is_its_memory(portal: Portal, sources: Any) -> Non
     assert view_of(portal, records, field="level", index="::-1")[0] == 44.5
 
 
+def test_rows_side_by_side_are_read_once(portal: Portal, sources: Any) -> None:
+    view = view_of(portal, *sources, index="5::3")
+    assert np.array_equal(view.read(2, 9), view[2:9]) and np.array_equal(view.read(-1), view[-1:])
+    assert view.row_bytes == 3 * (view.dtype.itemsize + 12 + 12 + 12)
+    single = view_of(portal, sources[1], field="level")
+    assert np.array_equal(single.read(80), sources[1][80:]["level"]) and single.row_bytes == 12
+
+
 def test_a_part_of_several_is_rows(portal: Portal, sources: Any) -> None:
     view = view_of(portal, *sources[:2], index="80:")
     assert view.shape == (10,) and view[0]["a"] == 240
