@@ -75,7 +75,7 @@ def _answer(portal: Portal, document: ArrayDocument, request: Request) -> Respon
     """Return the answer, which owns the portal; what can be refused is before rows are looked at."""
     given = given_once(request.GET, PARAMETERS)
     format = format_named(given.get("format", "npy"))
-    between = _rows(document, given.get("between", ""))
+    between = rows_named(document, given.get("between", ""))
     shape = document.shape if between is None else (len(between), *document.shape[1:])
     items, field = parse_index(given.get("index", ""), shape), given.get("field", "")
     sample = _sample(document, shape, items, field)
@@ -127,7 +127,7 @@ def _part(
     return _field_of(document, row[(0, *rest, ...)], field)
 
 
-def _rows(document: ArrayDocument, between: str) -> range | None:
+def rows_named(document: ArrayDocument, between: str) -> range | None:
     """Return the rows that `column,low,high` means, None if it is empty; an empty bound is none."""
     if not between:
         return None
@@ -140,9 +140,15 @@ def _rows(document: ArrayDocument, between: str) -> range | None:
     return range(*document.rows_between(column, low or None, high or None))
 
 
-def picked(document: ArrayDocument, items: tuple[Item, ...], field: str = "") -> Array:
-    """Return a part of an array without a copy where the system can map it; raises InvalidError."""
-    return _field_of(document, np.asarray(document[_whole(items)]), field)
+def picked(
+    document: ArrayDocument, items: tuple[Item, ...], field: str = "", rows: range | None = None
+) -> Array:
+    """Return a part of an array, or of some rows of it, without a copy where the system can map it.
+
+    Raises InvalidError.
+    """
+    array = document if rows is None else document[rows.start : rows.stop]
+    return _field_of(document, np.asarray(array[_whole(items)]), field)
 
 
 def _whole(items: tuple[Item, ...]) -> tuple[Item, ...]:
