@@ -238,7 +238,7 @@ class DataArray(Document):
         Few pages are read, however many rows there are.  A column of times takes times (in UTC where they
         have no zone), as NumPy, Python or ISO 8601 has them; None is no bound.  NaN and NaT, which stand at
         the end of a sorted column, are in no range.  Raises InvalidError for a column that is not there, not
-        of numbers, or met out of order.
+        of numbers or times, or met out of order.
         """
         start, stop = self.rows_between(column, low, high)
         return self._created().view(start, stop)

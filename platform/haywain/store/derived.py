@@ -125,6 +125,8 @@ class Part:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows to be read once, where there is an axis of any."""
+        if not self.index:  # several values in a field of a single one
+            return np.asarray(self[start:stop])
         if isinstance(self.index[0], int):
             number = range(self.source.shape[0])[self.index[0]]
             row = self.source.read(number, number + 1)[(0, *self.index[1:], ...)]
