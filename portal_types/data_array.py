@@ -123,8 +123,13 @@ class DataArray(Document):
         return 0 if self._array is None else self._array.nbytes
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes of a row; raises InvalidError before `create`."""
+        return self._created().row_bytes
+
+    @property
     def size(self) -> int:
-        """The same: what the catalog has as size."""
+        """The same as `nbytes`: what the catalog has as size."""
         return self.nbytes
 
     @property
@@ -221,8 +226,9 @@ class DataArray(Document):
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return the rows of `array[start:stop]` to be read once: they cannot be written to.
 
-        Their memory goes with them, while that of a view stays until the transaction ends; what this
-        transaction changes later does not show in them.
+        Their memory goes with them, while that of a view stays until the transaction ends.  What this
+        transaction changes later does not show in them, unless a view of the array is alive, or was in this
+        transaction: then they are a part of it.
         """
         low, high, _ = slice(start, stop).indices(len(self))
         return passing(self._created(), low, max(low, high))
@@ -231,17 +237,21 @@ class DataArray(Document):
         """Return the rows in which low <= column < high, by a column that is sorted; a view, as of a slice.
 
         Few pages are read, however many rows there are.  A column of times takes times (in UTC where they
-        have no zone), as NumPy, Python or ISO 8601 has them; None is no bound.  Raises InvalidError for a
-        column that is not there, not of numbers or times, or met out of order.
+        have no zone), as NumPy, Python or ISO 8601 has them; None is no bound.  NaN and NaT, which stand at
+        the end of a sorted column, are in no range.  Raises InvalidError for a column that is not there, not
+        of numbers or times, or met out of order.
         """
         start, stop = self.rows_between(column, low, high)
         return self._created().view(start, stop)
 
     def rows_between(self, column: int | str, low: Bound = None, high: Bound = None) -> tuple[int, int]:
-        """Return the numbers of these rows, from the first on and below the second; raises InvalidError."""
+        """Return the numbers of these rows, from the first on and below the second; raises InvalidError.
+
+        The pages that are looked at pass by: no view is left of them.
+        """
         found = self._created()
         names = [one.name for one in self.columns]
-        return rows_between(partial(found.view, writable=False), found.shape, names, column, low, high)
+        return rows_between(partial(passing, found), found.shape, names, column, low, high)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None

@@ -96,6 +96,11 @@ class DataArrayLine(Document):
         return nbytes_of(self.part) if self.is_created else 0
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes of its array read for each row; raises InvalidError where there is no such part."""
+        return self.part.row_bytes
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Name, unit and description of each column: its own, else those of the array."""
         own = tuple(Column(**column) for column in self.properties.columns)
@@ -122,6 +127,10 @@ class DataArrayLine(Document):
     ) -> NDArray[Any]:  # Any: as above
         """Return all rows, for `numpy.asarray`."""
         return np.array(self[...], dtype, copy=copy)
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return rows to be read once, as a Data Array does; raises InvalidError."""
+        return read_of(self, start, stop)
 
     def between(self, column: int | str, low: Bound = None, high: Bound = None) -> NDArray[Any]:
         """Return the rows in which low <= column < high, as a Data Array does; raises InvalidError."""
@@ -163,12 +172,20 @@ def shown(document: Any) -> dict[str, Any]:  # Any: as above, and JSON
 
 def rows_of(document: Any, column: int | str, low: Bound, high: Bound) -> tuple[int, int]:  # Any: as above
     """Return the rows of a document between two values of a sorted column; raises InvalidError."""
-    if not document.shape:
-        raise InvalidError(f"{document.path} is a single value, and has no rows")
+    rows = _with_rows(document)
     names = [one.name for one in document.columns]
-    rows = document.part
+    return rows_between(rows.read, rows.shape, names, column, low, high)
 
-    def some(start: int, stop: int) -> NDArray[Any]:
-        return np.asarray(rows[start:stop])
 
-    return rows_between(some, rows.shape, names, column, low, high)
+def read_of(document: Any, start: int, stop: int | None) -> NDArray[Any]:  # Any: as above
+    """Return the rows of `document[start:stop]` to be read once; raises InvalidError."""
+    rows = _with_rows(document)
+    low, high, _ = slice(start, stop).indices(rows.shape[0])
+    return rows.read(low, max(low, high))
+
+
+def _with_rows(document: Any) -> Part:  # Any: as above
+    rows: Part = document.part
+    if not rows.shape:
+        raise InvalidError(f"{document.path} is a single value, and has no rows")
+    return rows

@@ -16,6 +16,7 @@ from haywain.portal_types.data_array_line import (
     IndexText,
     document_at,
     is_there,
+    read_of,
     rows_of,
     shown,
 )
@@ -96,6 +97,11 @@ class DataArrayView(Document):
         return nbytes_of(self.part) if self.is_created else 0
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes of its sources read for each row; raises InvalidError where there is no such part."""
+        return self.part.row_bytes
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Name, unit and description of each column, as the sources have them."""
         return self.part.columns if self.is_created else ()
@@ -121,6 +127,10 @@ class DataArrayView(Document):
     ) -> NDArray[Any]:  # Any: as above
         """Return all rows, for `numpy.asarray`."""
         return np.array(self[...], dtype, copy=copy)
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return rows to be read once, as a Data Array does; raises InvalidError."""
+        return read_of(self, start, stop)
 
     def between(self, column: int | str, low: Bound = None, high: Bound = None) -> NDArray[Any]:
         """Return the rows in which low <= column < high, as a Data Array does; raises InvalidError."""

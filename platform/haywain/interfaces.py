@@ -21,7 +21,8 @@ class IWritableStream(IByteStream):
 class IArray(Interface):  # type: ignore[misc]  # zope.interface has no types
     """A document with an array to slice: `is_created`, `shape`, `dtype`, `nbytes`, `columns`, `rows_between`.
 
-    And NumPy's indexing.
+    And NumPy's indexing; and `read`, which returns rows that leave no view, of each of which it looks at
+    `row_bytes`.
     One that has `level_of_detail` too is plotted by it, any other one by looking at all rows.
     """
 

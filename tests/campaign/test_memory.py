@@ -55,18 +55,33 @@ def test_every_page_is_read_and_changed_in_less_memory(
 PIECE_MIB, COLUMNS = 32, 8
 
 
-def made(data: Path, mib: int) -> tuple[str, int]:
-    """Make an array of so many MiB; return its path and the checksum of its bytes."""
-    checksum = 0
+def made(data: Path, mib: int) -> tuple[str, dict[str, int]]:
+    """Make an array of so many MiB; return its path, and checksums: what slices of it and others send."""
+    whole = column = some = 0
     with haywain.open(str(data)) as portal:
         array: Any = portal.new("Data Array", reference="large")  # Any: one kind of document
         array.create(shape=(0, COLUMNS), dtype="<f4")
         for number in range(mib // PIECE_MIB):
             rows = np.full((PIECE_MIB * MIB // COLUMNS // 4, COLUMNS), number, "<f4")
             array.append(rows)
-            checksum = zlib.crc32(rows, checksum)
+            whole, column = zlib.crc32(rows, whole), zlib.crc32(rows[:, 0].copy(), column)
+            some = zlib.crc32(rows[::32, 0].copy(), some)
             portal.commit()
-        return array.path, checksum
+        lines = [portal.new("Data Array Line", array=array.path, index=index) for index in (":", ":, 0")]
+        named = portal.new(
+            "Data Array Line", array=array.path, index=":, 1", columns=({"name": "b"},), reference="b"
+        )
+        both = portal.new("Data Array View", sources=(lines[1].path, named.path), reference="both")
+        portal.commit()
+        return array.path, {
+            f"{array.path}/slice?index=:": whole,
+            f"{array.path}/slice?index=:,0": column,
+            f"{array.path}/slice?index=::32,0": some,
+            f"{array.path}/slice?between=0,0,": whole,
+            f"{lines[0].path}/slice": whole,
+            f"{lines[1].path}/slice": column,
+            f"{both.path}/slice?field=b": column,
+        }
 
 
 @pytest.mark.parametrize(
@@ -81,7 +96,7 @@ def test_a_server_scans_and_sends_an_array_in_less_memory(
 ) -> None:
     with Program(tmp_path / "var") as program:
         assert program.stop() == 0
-    path, checksum = made(program.data, array_mib)
+    path, checksums = made(program.data, array_mib)
     with memory_group(limit_mib * MIB) as group, program:
         if group is not None:
             group.write_text(str(program.pid))
@@ -94,18 +109,24 @@ def test_a_server_scans_and_sends_an_array_in_less_memory(
         assert found["state"] == "done", found
         mean = found["result"]["columns"][0]["mean"]
         assert abs(mean - (array_mib // PIECE_MIB - 1) / 2) < 1e-6 * array_mib
-        address = f"{program.url}/{path}/slice?index=:&format=npy"
-        with urllib3.request("GET", address, headers=ADMIN, preload_content=False) as download:
-            assert download.status == 200 and download.read(128).startswith(b"\x93NUMPY")
-            got = 0
-            while piece := download.read(MIB):
-                got = zlib.crc32(piece, got)
-        assert got == checksum
         client.close()
+        for address, checksum in checksums.items():
+            assert checksum_of("HEAD", f"{program.url}/{address}") == 0
+            assert checksum_of("GET", f"{program.url}/{address}") == checksum, address
+            assert peak_memory(program.pid) < limit_mib * MIB, address
         memory_mib = peak_memory(program.pid) // MIB
         assert program.stop() == 0
     report(array_mib=array_mib, limit_mib=limit_mib, resident_mib=memory_mib, is_limited=group is not None)
-    assert memory_mib < limit_mib
+
+
+def checksum_of(method: str, url: str) -> int:
+    """Return the checksum of what a slice sends behind the head of the npy format."""
+    with urllib3.request(method, url, headers=ADMIN, preload_content=False) as answer:
+        assert answer.status == 200 and answer.read(128).startswith(b"\x93NUMPY"[: 6 * (method == "GET")])
+        got = 0
+        while piece := answer.read(MIB):
+            got = zlib.crc32(piece, got)
+        return got
 
 
 def _ended(activity: Any) -> Any:

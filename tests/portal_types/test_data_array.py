@@ -14,6 +14,7 @@ from haywain.portal import Portal, Site
 from haywain.portal_types import data_array
 from haywain.portal_types.data_array import DataArray
 from haywain.store.array import Array
+from haywain.store.views import views_of
 from haywain.values import Column
 
 pytestmark = [pytest.mark.usefixtures("finding"), pytest.mark.storages(each_run=True)]
@@ -315,6 +316,13 @@ def test_compacting_leaves_the_level_of_detail_as_it_is(site: Site) -> None:
         portal.commit()
         found = array.level_of_detail(width=100, most_rows=256)
         assert not found.is_sampled and found.columns["0"].min[0] == -1
+
+
+@pytest.mark.views
+def test_rows_that_are_found_leave_no_view(portal: Portal) -> None:
+    array = new(portal, (100_000,), "<i8")
+    assert array.rows_between(0, 1, None) == (100_000, 100_000)
+    assert not views_of(array._created()).has(array._created())
 
 
 def test_rows_between_two_times_are_a_view(portal: Portal) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from haywain.errors import InvalidError
 from haywain.portal import Portal, Site
+from haywain.store.views import views_of
 
 pytestmark = pytest.mark.usefixtures("finding")
 
@@ -68,6 +69,33 @@ def test_a_line_is_what_numpy_says(portal: Portal, array: Any, index: str, part:
             eval(f"line[{part}]")
     else:
         assert np.array_equal(eval(f"line[{part}]"), expected)
+
+
+@pytest.mark.parametrize(
+    "index", ["", "5", "5, 1:", "..., 0", "::-1", "10:4:-2, 1:", "-5:", "2000:", "3:9:4"]
+)
+@pytest.mark.parametrize("part", [":", "1:3", "-2:", "3:1"])
+def test_rows_of_a_line_are_read_once(portal: Portal, array: Any, index: str, part: str) -> None:
+    line = line_of(portal, array, index)
+    start, stop = (int(one) if one else None for one in part.split(":"))
+    found = line.read(start or 0, stop)
+    assert np.array_equal(found, eval(f"line[{part}]")) and not found.flags.writeable
+    assert found.dtype == line.dtype and line.row_bytes >= found[:1].nbytes
+
+
+@pytest.mark.views
+def test_rows_that_are_read_or_found_leave_no_view(portal: Portal, array: Any) -> None:
+    line = line_of(portal, array, "::2, :2")
+    view = portal.new("Data Array View", sources=(line.path, line_of(portal, array, ":, 2").path))
+    assert line.read(5).shape == (495, 2) and line.rows_between("time", 60, None) == (10, 500)
+    assert view.rows_between("right", 62, None) == (20, 500)  # type: ignore[attr-defined]  # a view
+    assert not views_of(array._array).has(array._array)
+    assert line.row_bytes == 48 and view.row_bytes == 24 + 48 + 24  # type: ignore[attr-defined]  # as above
+
+
+def test_a_single_value_has_no_rows_to_read(portal: Portal, array: Any) -> None:
+    with pytest.raises(InvalidError, match="no rows"):
+        line_of(portal, array, "1, 1").read()
 
 
 def test_a_line_is_a_field_of_structures(portal: Portal) -> None:

@@ -60,6 +60,23 @@ def test_a_view_of_one_source_is_its_memory(portal: Portal, sources: Any) -> Non
     assert view_of(portal, records, field="level", index="::-1")[0] == 44.5
 
 
+def test_rows_side_by_side_are_read_once(portal: Portal, sources: Any) -> None:
+    view = view_of(portal, *sources, index="5::3")
+    assert np.array_equal(view.read(2, 9), view[2:9]) and np.array_equal(view.read(-1), view[-1:])
+    assert view.row_bytes == 3 * (view.dtype.itemsize + 12 + 12 + 12)
+    single = view_of(portal, sources[1], field="level")
+    assert np.array_equal(single.read(80), sources[1][80:]["level"]) and single.row_bytes == 12
+
+
+def test_several_values_in_a_field_are_read_as_rows(portal: Portal) -> None:
+    array: Any = portal.new("Data Array")
+    array.create((2,), [("level", "<f4", 3)])
+    array[1] = ((1, 2, 3),)
+    line = portal.new("Data Array Line", array=array.path, index="1")
+    view = view_of(portal, line, field="level")
+    assert view.read(1).tolist() == view[1:].tolist() == [2, 3]
+
+
 def test_a_part_of_several_is_rows(portal: Portal, sources: Any) -> None:
     view = view_of(portal, *sources[:2], index="80:")
     assert view.shape == (10,) and view[0]["a"] == 240

@@ -73,16 +73,47 @@ def test_times_are_taken_in_any_unit_and_zone(low: Any, first: int) -> None:
     assert find(TIMES.astype("M8[ns]"), 0, low, None) == (first, 100)
 
 
+@pytest.mark.parametrize(
+    ("bound", "first"),
+    [
+        ("2026-11-01T00:00:00.123456789Z", 2),
+        ("2026-11-01T01:00:00.123456500+01:00", 1),
+        ("2026-10-31T23:00:00,1234565-0100", 1),
+        ("20261101T000000.123456001Z", 1),
+        ("2026-11-01T00:00:00.123456789", 2),
+        ("2026-11-01T00:00:00.123456500000000000001Z", 2),
+        ("2026-11-01T00:00:00.123456499999", 1),
+        ("2026-11-01T05:30:00.1234569990+05:30:00", 2),
+        ("9999-12-31T00:00:00.123456789", 3),
+    ],
+)
+def test_times_are_exact_below_a_microsecond(bound: str, first: int) -> None:
+    rows = np.datetime64("2026-11-01T00:00:00.123456000") + np.array([0, 500, 999], "m8[ns]")
+    assert find(rows, 0, bound, None) == (first, 3)
+    assert find(rows.astype(">M8[ns]"), 0, None, bound) == (0, first)
+
+
 def test_years_and_months_are_compared_as_such() -> None:
     months = np.arange("2020-01", "2030-01", dtype="M8[M]")
     assert find(months, 0, "2021-01-02", "2022") == (13, 24)
     assert find(months.astype("M8[Y]"), 0, "2021-01-02", None) == (24, 120)
+    assert find(months, 0, "2021-02-01T00:30+01:00", "2021-03-01T00:00:00.0000000001Z") == (13, 15)
 
 
-def test_nan_and_nat_are_behind_all_others() -> None:
-    assert find(np.array([1, 2, np.nan, np.nan]), 0, 2, None) == (1, 4)
-    assert find(np.array([1, 2, np.nan, np.nan]), 0, 2, np.inf) == (1, 2)
-    assert find(np.array(["2026", "NaT"], "M8[s]"), 0, "2026", "2100") == (0, 1)
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2", "g"])
+def test_nan_is_behind_all_others_and_in_no_range(dtype: str) -> None:
+    rows = np.array([1, 2, np.inf, np.nan, np.nan], dtype)
+    assert find(rows, 0, 2, None) == (1, 3) and find(rows, 0, None, None) == (0, 3)
+    assert find(rows, 0, 2, np.inf) == (1, 2)
+    assert find(rows, 0, np.inf, None) == (2, 3) and find(rows[[0, 1, 3]], 0, 3, None) == (2, 2)
+    assert find(rows[3:], 0, None, None) == find(rows[3:], 0, 1, None) == (0, 0)
+
+
+def test_nat_is_behind_all_others_and_in_no_range() -> None:
+    rows = np.array(["2026"] + ["NaT"] * 5000, "M8[s]")
+    assert find(rows, 0, "2026", "2100") == find(rows, 0, None, None) == (0, 1)
+    assert find(rows, 0, "2027", None) == (1, 1)
+    assert find(rows.view("m8[s]"), 0, 0, None) == (0, 1)
 
 
 def test_whole_numbers_are_compared_exactly() -> None:
@@ -121,6 +152,9 @@ def test_columns_that_are_not_there_or_not_numbers_are_refused() -> None:
     [
         ("M8[s]", 5, "a time"),
         ("M8[s]", "yesterday", "a time"),
+        ("M8[s]", "2026-11-01T00:00+25:00", "a time"),
+        ("M8[s]", "2026-11-01+01:00", "a time"),
+        ("M8[s]", "2026-11-01T00:00.5", "a time"),
         ("M8[s]", np.datetime64("NaT"), "a time"),
         ("m8[s]", "long", "a duration"),
         ("i4", "many", "a number"),

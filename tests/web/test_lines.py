@@ -9,6 +9,8 @@ import pytest
 from webtest import TestApp
 
 from haywain.portal import Portal, Site
+from haywain.store import derived
+from haywain.web import formats, passing_rows
 
 Program = Callable[..., TestApp]
 
@@ -53,6 +55,22 @@ def test_a_view_is_sliced_and_shown(program: Program, table: str) -> None:
     assert client.get(f"/{view}/slice?between=level,11,14&field=time&format=json").json == [8, 10]
     assert len(client.get(f"/{view}/plot?columns=0,1&width=5").json["curves"]) == 2
     assert "1,999" in client.get(f"/{view}", headers={"Accept": "text/html"}).text
+
+
+def test_a_view_of_several_is_sent_and_measured_without_a_copy_of_it(
+    program: Program, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derived, "MOST_BYTES", 16 * 100)
+    monkeypatch.setattr(passing_rows, "AT_ONCE", 16 * 100)
+    monkeypatch.setattr(formats, "PIECE_BYTES", 16 * 100)
+    client = program("editor")
+    lines = [made(client, "Data Array Line", array=table, index=f":, {n}") for n in (0, 1)]
+    view = made(client, "Data Array View", sources=lines, reference="both")
+    head, answer = (ask(f"/{view}/slice") for ask in (client.head, client.get))
+    assert head.headers["Array-Shape"] == "2000" and head.content_length == len(answer.body)
+    assert np.load(io.BytesIO(answer.body)).tolist() == [(n, n + 1) for n in range(0, 4000, 2)]
+    monkeypatch.setattr(formats, "MOST_VALUES", 100)
+    assert "4,000 values" in client.get(f"/{view}/slice?format=json", status=413).json["detail"]
 
 
 def test_a_line_of_nothing_has_a_page_and_says_why_it_has_no_slice(program: Program) -> None:

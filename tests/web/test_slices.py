@@ -13,7 +13,7 @@ from nanoarrow.ipc import InputStream
 from webtest import TestApp
 
 from haywain.portal import Portal, Site
-from haywain.web import formats, slices
+from haywain.web import formats, passing_rows
 
 MIXED = np.dtype([("n", ">i2"), ("t", ">M8[us]"), ("v", "<f8"), ("w", ">f4")])
 
@@ -56,7 +56,7 @@ def test_large_slices_are_read_as_they_are_sent(
     index: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slices, "LARGE", 0)
+    monkeypatch.setattr(passing_rows, "AT_ONCE", 50)
     monkeypatch.setattr(formats, "PIECE_BYTES", 4)
     index = index.strip(", ")
     url, client = f"/{made(rows)}/slice?index={index}&format=", program("viewer")
@@ -70,13 +70,32 @@ def test_large_slices_are_read_as_they_are_sent(
 def test_large_slices_may_leave_out_columns(
     program: Callable[..., TestApp], made: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "LARGE", 0)
+    monkeypatch.setattr(passing_rows, "AT_ONCE", 50)
     monkeypatch.setattr(formats, "PIECE_BYTES", 100)
     rows = np.arange(1200, dtype="<i4").reshape(100, 3, 4)
     path, client = made(rows), program("viewer")
     for index in ("2:90:7,1", ":,:,::2", "5:,...,-1", ":50,1:,2"):
         found = np.load(io.BytesIO(client.get(f"/{path}/slice?index={index}").body), allow_pickle=False)
         assert np.array_equal(found, eval(f"rows[{index}]")), index
+
+
+@pytest.mark.parametrize("name", ["n", "t", "v"])
+@pytest.mark.parametrize("index", ["", "7:400:3", "::-1", "5"])
+def test_a_field_is_read_as_it_is_sent(
+    program: Callable[..., TestApp],
+    made: Callable[..., str],
+    name: str,
+    index: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passing_rows, "AT_ONCE", 300)
+    monkeypatch.setattr(formats, "PIECE_BYTES", 100)
+    url, client = f"/{made(mixed(500))}/slice?field={name}&index={index}", program("viewer")
+    expected = np.asarray(eval(f"mixed(500)[name][{index or ':'}]"), MIXED[name])
+    found = np.load(io.BytesIO(client.get(url).body), allow_pickle=False)
+    assert found.dtype == MIXED[name] and np.array_equal(found, expected)
+    assert client.get(f"{url}&format=raw").body == expected.tobytes()
+    assert client.get(f"{url}&format=json").json == formats.plain(expected)
 
 
 @pytest.mark.parametrize("rows", ROWS, ids=lambda rows: str(rows.dtype))

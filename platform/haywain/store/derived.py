@@ -6,7 +6,7 @@ side by side are copies.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -38,8 +38,28 @@ class Rows(Protocol):
     def columns(self) -> tuple[Column, ...]:
         """What the columns of a table, or the fields of a structure, are; may be empty."""
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes that are read for each row."""
+
+    @property
+    def read(self) -> Callable[[int, int], NDArray[Any]]:
+        """Return the rows [start, stop), to be read once."""
+
     def __getitem__(self, index: Any, /) -> Any:
         """Return what NumPy would."""
+
+
+Take = Callable[[Rows, int, int], NDArray[Any]]
+"""Returns rows of a source."""
+
+
+def _seen(source: Rows, start: int, stop: int) -> NDArray[Any]:
+    return np.asarray(source[start:stop])
+
+
+def _read(source: Rows, start: int, stop: int) -> NDArray[Any]:
+    return source.read(start, stop)
 
 
 @dataclass(frozen=True)
@@ -90,13 +110,35 @@ class Part:
         selection = select(index, self.shape)
         return self.rows(selection.start, selection.stop)[selection.index]
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of the source that are read for each row, those between rows included."""
+        first = self.index[0] if self.index else 0
+        if isinstance(first, int):
+            return -(-self.source.row_bytes // max(self.shape[0] if self.shape else 0, 1))
+        step: int = first.step or 1
+        return self.source.row_bytes * abs(step)
+
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows, where the index leaves an axis of them."""
+        return self._rows(start, stop, _seen)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return some rows to be read once, where there is an axis of any."""
+        if not self.index:  # several values in a field of a single one
+            return np.asarray(self[start:stop])
+        if isinstance(self.index[0], int):
+            number = range(self.source.shape[0])[self.index[0]]
+            row = self.source.read(number, number + 1)[(0, *self.index[1:], ...)]
+            return self._field_of(row)[start:stop]
+        return self._rows(start, stop, _read)
+
+    def _rows(self, start: int, stop: int, take: Take) -> NDArray[Any]:
         first = self.index[0]
         assert isinstance(first, slice)
         chosen = range(*first.indices(self.source.shape[0]))[start:stop]
         low, high = (min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1) if chosen else (0, 0)
-        taken = np.asarray(self.source[low:high])[:: chosen.step]
+        taken = take(self.source, low, high)[:: chosen.step]
         return self._field_of(taken[(slice(None), *self.index[1:], ...)])
 
     def _field_of(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -134,8 +176,20 @@ class SideBySide:
         selection = select(index, self.shape)
         return self.rows(selection.start, selection.stop)[selection.index]
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes that are read and made for each row."""
+        return self.dtype.itemsize + sum(rows.row_bytes for _, rows in self.sources)
+
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return some rows."""
+        return self._rows(start, stop, _seen)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return some rows, of which nothing else stays in memory."""
+        return self._rows(start, stop, _read)
+
+    def _rows(self, start: int, stop: int, take: Take) -> NDArray[Any]:
         size = (stop - start) * self.dtype.itemsize
         if size > MOST_BYTES:
             raise InvalidError(
@@ -144,7 +198,7 @@ class SideBySide:
             )
         made = np.empty(stop - start, self.dtype)
         for name, source in self.sources:
-            taken = np.asarray(source[start:stop])
+            taken = take(source, start, stop)
             for number, (field, _, _) in enumerate(_fields(name, source)):
                 made[field] = _column(taken, number)
         made.flags.writeable = False

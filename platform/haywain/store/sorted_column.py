@@ -2,12 +2,13 @@
 
 A binary search looks at a page of rows at a time, about log2(pages) of them.  What it meets out of order it
 refuses; it does not look at all rows, so a column that is out of order elsewhere is not found out.  NaN and
-NaT stand at the end, as `numpy.sort` has them.
+NaT stand at the end, as `numpy.sort` has them, and are in no range.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -25,11 +26,22 @@ Bound = int | float | str | datetime | np.generic | None
 Rows = Callable[[int, int], NDArray[Any]]
 """Returns the rows [start, stop).  Any: of whatever dtype."""
 
-_LAST = 1 << 63
-"""A key behind those of all times."""
+Key = tuple[bool, Any]
+"""What rows are compared by: whether it is NaN or NaT, and a number.  Any: int or float."""
+
+_NONE: Key = (True, 0)
+"""The key of the first NaN or NaT."""
 
 _SECONDS = {"W": Fraction(604_800), "D": Fraction(86_400), "h": Fraction(3600), "m": Fraction(60)}
 _SECONDS |= {unit: Fraction(1, 1000**n) for n, unit in enumerate(("s", "ms", "us", "ns", "ps", "fs", "as"))}
+
+_CLOCK = re.compile(
+    r"[+-]?\d[^T]*T\d\d(?::?\d\d(?::?\d\d(?P<point>[.,](?P<fraction>\d+))?)?)?(?P<zone>Z|[+-][\d:.]+)?",
+    re.ASCII,
+)
+"""A time of day in ISO 8601, behind its day."""
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class SortedColumn:
@@ -40,19 +52,24 @@ class SortedColumn:
         self.name, self._lane, self._count, self._rows = name, lane, count, rows
         none = rows(0, 0)
         self._at_once = max(PAGE // max(none.dtype.itemsize * math.prod(none.shape[1:]), 1), 2)
-        self._seen: dict[int, Any] = {}  # Any: keys of rows, of one type
+        self._seen: dict[int, Key] = {}
 
     def between(self, low: Bound, high: Bound) -> tuple[int, int]:
         """Return the rows [start, stop) with low <= number < high; raises InvalidError.
 
-        There are none, (start, start), where `high` is not above `low`.
+        There are none, (start, start), where `high` is not above `low`; NaN and NaT are never among them.
         """
-        start = 0 if low is None else self._first(self._key_of(low))
-        stop = self._count if high is None else self._first(self._key_of(high))
+        start = 0 if low is None else self._first((False, self._key_of(low)))
+        stop = self._end() if high is None else self._first((False, self._key_of(high)))
         self._check_seen()
         return start, max(start, stop)
 
-    def _first(self, key: Any) -> int:  # Any: as above
+    def _end(self) -> int:
+        """Return the row behind the last that has a number."""
+        last = self._keys(self._count - 1, self._count) if self._count else []
+        return self._first(_NONE) if _NONE in last else self._count
+
+    def _first(self, key: Key) -> int:
         """Return the first row whose key is not below `key`, the number of rows if there is none."""
         low, high = 0, self._count
         while low < high:
@@ -68,7 +85,7 @@ class SortedColumn:
                 high = start
         return low
 
-    def _keys(self, start: int, stop: int) -> list[Any]:  # Any: as above
+    def _keys(self, start: int, stop: int) -> list[Key]:
         """Return what rows are compared by; raises InvalidError if they fall."""
         keys = _comparable(self._lane.of(self._rows(start, stop))[:])
         for number, (one, following) in enumerate(pairwise(keys), start):
@@ -92,7 +109,7 @@ class SortedColumn:
             "between takes a sorted one"
         )
 
-    def _key_of(self, bound: Bound) -> Any:  # Any: as above
+    def _key_of(self, bound: Bound) -> Any:  # Any: int or float
         dtype = self._lane.table.dtype
         try:
             if dtype.kind in "mM":
@@ -108,16 +125,14 @@ class SortedColumn:
         raise InvalidError(f"between: {wanted} is expected for {self.name[:100]!r}, not {str(bound)[:100]!r}")
 
 
-def _comparable(numbers: NDArray[Any]) -> list[Any]:  # Any: numbers of whatever dtype
+def _comparable(numbers: NDArray[Any]) -> list[Key]:  # Any: numbers of whatever dtype
     """Return numbers as Python compares them without rounding; NaN and NaT are the last."""
     if numbers.dtype.kind in "mM":
-        plain = numbers.astype(numbers.dtype.newbyteorder("=")).view(np.int64)
-        return [
-            _LAST if is_none else key for key, is_none in zip(plain.tolist(), np.isnat(numbers), strict=True)
-        ]
-    if numbers.dtype.kind == "f":
-        return [math.inf if key != key else key for key in numbers.tolist()]
-    return list(numbers.tolist())
+        none, plain = np.isnat(numbers), numbers.astype(numbers.dtype.newbyteorder("=")).view(np.int64)
+    else:
+        none, plain = numbers != numbers, numbers  # only NaN is not itself
+    pairs = zip(none.tolist(), plain.tolist(), strict=True)
+    return [_NONE if is_none else (False, number) for is_none, number in pairs]
 
 
 def _is_whole(text: str) -> bool:
@@ -126,33 +141,47 @@ def _is_whole(text: str) -> bool:
 
 def _time(bound: Any, dtype: np.dtype[Any]) -> int:  # Any: a Bound
     """Return a time, or a duration, in the unit of a dtype, rounded up: exact for what is not below it."""
-    found = _moment(bound) if dtype.kind == "M" else _duration(bound, dtype)
+    found, more = _moment(bound) if dtype.kind == "M" else (_duration(bound, dtype), Fraction(0))
     if np.isnat(found):
         raise ValueError("NaT is no bound")
     unit, count = np.datetime_data(dtype)
     own, own_count = np.datetime_data(found.dtype)
     if unit not in _SECONDS:  # years and months, or no unit at all
+        found += np.timedelta64(math.floor(more), "s") if more else 0
         whole = found.astype(dtype.newbyteorder("="))
-        return int(whole.astype(np.int64)) + bool(whole < found)
+        return int(whole.astype(np.int64)) + bool(whole < found or more % 1)
     if own not in _SECONDS:
         found, own, own_count = found.astype(f"{dtype.kind}8[D]"), "D", 1
-    units = Fraction(int(found.astype(np.int64)) * own_count) * _SECONDS[own] / (_SECONDS[unit] * count)
-    return math.ceil(units)
+    seconds = Fraction(int(found.astype(np.int64)) * own_count) * _SECONDS[own] + more
+    return math.ceil(seconds / (_SECONDS[unit] * count))
 
 
-def _moment(bound: Any) -> Any:  # Any: a Bound; NumPy's times have too many types
-    """Return a moment in UTC, which a time without a zone is taken to be in."""
+def _moment(bound: Any) -> tuple[Any, Fraction]:  # Any: a Bound; NumPy's times have too many types
+    """Return a moment in UTC, which a time without a zone is taken to be in, and seconds to add to it."""
     if isinstance(bound, str):
-        text = bound.strip().upper().replace(" ", "T")
-        is_zoned = text.endswith("Z") or "+" in text or "-" in text.partition("T")[2]
-        if not text or not is_zoned:
-            return np.datetime64(text or "NaT")
-        bound = datetime.fromisoformat(text)
+        return _written(bound.strip().upper().replace(" ", "T"))
     if isinstance(bound, datetime) and bound.tzinfo is not None:
         bound = bound.astimezone(UTC).replace(tzinfo=None)
     if isinstance(bound, int | float | np.bool_ | np.number):
         raise ValueError("a number says no unit")
-    return np.datetime64(bound)
+    return np.datetime64(bound), Fraction(0)
+
+
+def _written(text: str) -> tuple[Any, Fraction]:  # Any: as above
+    """Return the same for a text; what is below a second NumPy would take modulo 2**64 of its unit."""
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        if text[:1].isdecimal() and any(sign in text for sign in "TZ+:"):
+            raise ValueError("it is no time of day")  # which NumPy would read up to what it does not know
+        return np.datetime64(text or "NaT"), Fraction(0)
+    digits, zone = found["fraction"] or "", found["zone"] or "Z"
+    offset = datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").utcoffset() or timedelta()
+    more = Fraction(int(digits or 0), 10 ** len(digits)) - Fraction(offset // _MICROSECOND, 10**6)
+    whole = text[: found.start("point")] if digits else text.removesuffix(found["zone"] or "")
+    try:
+        return np.datetime64(whole), more
+    except ValueError:  # a form that only Python knows, such as 20261101T0600
+        return np.datetime64(datetime.fromisoformat(whole)), more
 
 
 def _duration(bound: Any, dtype: np.dtype[Any]) -> Any:  # Any: as above

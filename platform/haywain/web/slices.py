@@ -1,5 +1,6 @@
 """`/{path}/slice`: a part of an array by NumPy's notation, `?index=0:10,::2&format=npy`."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -11,8 +12,8 @@ from haywain.document import Document
 from haywain.errors import InvalidError, near
 from haywain.interfaces import IArray
 from haywain.portal import Portal
-from haywain.store.index_text import Item, names_after, parse_index
-from haywain.values import MIB, Column
+from haywain.store.index_text import Item, names_after, one_an_axis, parse_index
+from haywain.values import Column
 from haywain.web.formats import Array, Format, check_size, dtype_text, format_named
 from haywain.web.parameters import given_once
 from haywain.web.passing_rows import PassingRows, Readable
@@ -21,11 +22,8 @@ from haywain.web.streamed import Streamed, slot_for
 PARAMETERS = ("index", "format", "field", "between")
 """What the address of a slice may say."""
 
-LARGE = 16 * MIB
-"""A slice of more bytes is read as it is sent."""
 
-
-class ArrayDocument(Protocol):
+class ArrayDocument(Readable, Protocol):
     """The parts of IArray, for the type checker."""
 
     @property
@@ -74,50 +72,62 @@ def show(context: Document, request: Request) -> Response:
 
 
 def _answer(portal: Portal, document: ArrayDocument, request: Request) -> Response:
-    """Return the answer, which owns the portal."""
+    """Return the answer, which owns the portal; what can be refused is before rows are looked at."""
     given = given_once(request.GET, PARAMETERS)
     format = format_named(given.get("format", "npy"))
-    rows = _rows(document, given.get("between", ""))
-    shape = document.shape if rows is None else (rows.stop - rows.start, *document.shape[1:])
-    items = parse_index(given.get("index", ""), shape)
-    array = _to_send(document, items, given.get("field", ""), rows, format)
-    check_size(format, array)
-    pieces = format.encode(array, columns_after(document, items))
+    between = rows_named(document, given.get("between", ""))
+    shape = document.shape if between is None else (len(between), *document.shape[1:])
+    items, field = parse_index(given.get("index", ""), shape), given.get("field", "")
+    sample = _sample(document, shape, items, field)
+    check_size(format, sample)
+    format.check(sample)
+    array = _part(document, items, field, between, sample)
+    length, pieces = _body(format, array, columns_after(document, items))
     response = Response(content_type="application/octet-stream", charset=None)
-    if format.length is None:
-        response.body = b"".join(pieces)
-        portal.close()
+    if request.method == "HEAD":
+        response.app_iter = Streamed(request.environ, iter(()), portal.close)
     else:
-        length = format.length(array)
-        if request.method == "HEAD":
-            response.app_iter = Streamed(request.environ, iter(()), portal.close)
-        else:
-            response.app_iter = Streamed(request.environ, pieces, portal.close, slot_for(request, length))
-        response.content_length = length
+        response.app_iter = Streamed(request.environ, pieces, portal.close, slot_for(request, length))
+    response.content_length = length
     response.headers["Content-Type"] = format.media_type
-    response.headers["Array-Shape"] = ",".join(map(str, array.shape))
-    response.headers["Array-Dtype"] = dtype_text(array.dtype)
-    if rows is not None:
-        response.headers["Array-Rows"] = f"{rows.start},{rows.stop}"
+    response.headers["Array-Shape"] = ",".join(map(str, sample.shape))
+    response.headers["Array-Dtype"] = dtype_text(sample.dtype)
+    if between is not None:
+        response.headers["Array-Rows"] = f"{between.start},{between.stop}"
     response.headers["Content-Disposition"] = "attachment"
     return response
 
 
-def _to_send(
-    document: ArrayDocument, items: tuple[Item, ...], field: str, rows: slice | None, format: Format
-) -> Array:
-    """Return a part of an array; large rows in a row, for a format that sends them so, when they are sent."""
-    whole = items if items and items[0] is not ... else (slice(None), *items)
-    passes = format.length is not None and not field and hasattr(document, "read") and document.shape
-    if passes and isinstance(whole[0], slice) and (whole[0].step or 1) > 0:
-        base = rows or slice(0, document.shape[0])
-        found = PassingRows(cast(Readable, document), range(base.start, base.stop), whole)
-        if found.nbytes > LARGE:
-            return cast(Array, found)  # it has what formats of any size need of an ndarray
-    return picked(document, items, field, rows)
+def _body(format: Format, array: Array | PassingRows, names: list[str]) -> tuple[int, Iterator[bytes]]:
+    """Return the bytes of an answer and their number, for which text is made, and rows are not read."""
+    if format.length is not None:
+        found = cast(Array, array)  # rows that pass by have what these formats need of an ndarray
+        return format.length(found), format.encode(found, names)
+    body = b"".join(format.encode(array[:] if isinstance(array, PassingRows) else array, names))
+    return len(body), iter((body,))
 
 
-def _rows(document: ArrayDocument, between: str) -> slice | None:
+def _sample(document: ArrayDocument, shape: tuple[int, ...], items: tuple[Item, ...], field: str) -> Array:
+    """Return what has the shape and dtype of a part and takes no memory; raises InvalidError."""
+    zeros = np.broadcast_to(np.zeros((), document.dtype), shape)
+    return _field_of(document, zeros[_whole(items)], field)
+
+
+def _part(
+    document: ArrayDocument, items: tuple[Item, ...], field: str, between: range | None, sample: Array
+) -> Array | PassingRows:
+    """Return a part of an array, which is read when it is sent, where it has rows."""
+    if not document.shape:
+        return picked(document, items, field)
+    rows = range(document.shape[0]) if between is None else between
+    first, *rest = one_an_axis(items, len(document.shape))
+    if isinstance(first, slice):
+        return PassingRows(document, rows[first], tuple(rest), field, sample)
+    row = document.read(rows[first], rows[first] + 1)
+    return _field_of(document, row[(0, *rest, ...)], field)
+
+
+def rows_named(document: ArrayDocument, between: str) -> range | None:
     """Return the rows that `column,low,high` means, None if it is empty; an empty bound is none."""
     if not between:
         return None
@@ -127,18 +137,27 @@ def _rows(document: ArrayDocument, between: str) -> slice | None:
             f"between is column,low,high, as in time,2026-11-01,2026-11-02; not {between[:100]!r}"
         )
     column, low, high = (part.strip() for part in parts)
-    return slice(*document.rows_between(column, low or None, high or None))
+    return range(*document.rows_between(column, low or None, high or None))
 
 
 def picked(
-    document: ArrayDocument, items: tuple[Item, ...], field: str = "", rows: slice | None = None
+    document: ArrayDocument, items: tuple[Item, ...], field: str = "", rows: range | None = None
 ) -> Array:
     """Return a part of an array, or of some rows of it, without a copy where the system can map it.
 
     Raises InvalidError.
     """
-    whole = items if ... in items else (*items, ...)  # a scalar of NumPy would forget dtype and byte order
-    array = np.asarray(document[whole] if rows is None else document[rows][whole])
+    array = document if rows is None else document[rows.start : rows.stop]
+    return _field_of(document, np.asarray(array[_whole(items)]), field)
+
+
+def _whole(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Return an index that gives no scalar of NumPy, which would forget dtype and byte order."""
+    return items if ... in items else (*items, ...)
+
+
+def _field_of(document: ArrayDocument, array: Array, field: str) -> Array:
+    """Return a field of an array, all of it if none is named; raises InvalidError."""
     if not field:
         return array
     if array.dtype.names is None or field not in array.dtype.names:

@@ -64,6 +64,18 @@ def test_slice_of_the_page(viewer: Browser, arrays: dict[str, str]) -> None:
     assert "4 items" not in page and "makes no sense" in viewer.get(f"/{arrays['table']}", {"index": "<x>"})
 
 
+def test_slice_of_the_page_between_two_values_of_a_column(viewer: Browser, arrays: dict[str, str]) -> None:
+    page = viewer.get(f"/{arrays['table']}", {"index": "1:3", "between": "right,1001,1201"}).html
+    assert [row.th.text for row in page.tbody.find_all("tr")] == ["501", "502"]
+    assert page.find("input", {"name": "between"})["value"] == "right,1001,1201"
+    assert page.find("label", {"for": "between"}).text == "Between"
+    following = page.find("a", string="Next")["href"]
+    assert viewer.get(following).html.tbody.tr.th.text == "503"
+    raw = page.find("a", string="raw")["href"]
+    assert viewer.get(raw).body == ROWS[501:503].tobytes()
+    assert "between is column,low,high" in viewer.get(f"/{arrays['table']}", {"between": "right"})
+
+
 @pytest.mark.parametrize("name", ["records", "nothing"])
 def test_page_of_other_arrays(viewer: Browser, arrays: dict[str, str], name: str) -> None:
     page = viewer.get(f"/{arrays[name]}")

@@ -19,7 +19,7 @@ from haywain.web.pages.figures import Moment, count_text, shape_text, size_text,
 from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
-from haywain.web.slices import ArrayDocument, columns_after, picked
+from haywain.web.slices import ArrayDocument, columns_after, picked, rows_named
 
 GRID_ROWS, GRID_COLUMNS = 25, 12
 """Most rows and columns of the grid."""
@@ -52,6 +52,7 @@ class Grid:
     """A slice as a table; `cut` says what of it is not shown, `wrong` why there is none."""
 
     index: str
+    between: str = ""
     headings: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
     shape: str = ""
@@ -86,10 +87,14 @@ def show(context: Document, request: Request) -> Values:
         "rate_hz": getattr(context.properties, "rate_hz", 0.0),
         "no_plot": _no_plot(document),
         "more_columns": _more_columns(document),
-        "grid": grid_of(document, request.GET.get("index", "")) if document.is_created else None,
+        "grid": _grid(document, request) if document.is_created else None,
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
     }
+
+
+def _grid(document: ArrayDocument, request: Request) -> Grid:
+    return grid_of(document, request.GET.get("index", ""), request.GET.get("between", ""))
 
 
 def _facts(context: Document, request: Request) -> list[Fact]:
@@ -146,30 +151,34 @@ def _more_columns(document: ArrayDocument) -> str:
     return " to ".join(ends)
 
 
-def grid_of(document: ArrayDocument, index: str) -> Grid:
+def grid_of(document: ArrayDocument, index: str, between: str = "") -> Grid:
     """Return the slice that the address asks for, its first rows if it asks for nothing."""
+    between = between.strip()
     index = index.strip() or (f"0:{GRID_ROWS}" if document.shape else "...")
     try:
-        items = parse_index(index, document.shape)
-        array = picked(document, items)
+        found = rows_named(document, between)
+        shape = document.shape if found is None else (len(found), *document.shape[1:])
+        items = parse_index(index, shape)
+        array = picked(document, items, rows=found)
     except InvalidError as error:
-        return Grid(index, wrong=error.detail)
+        return Grid(index, between, wrong=error.detail)
     names = columns_after(document, items)
     table = _table(array)
     first = items[0] if items else 0
-    start, step = _steps(first, document.shape)
+    start, step = _steps(first, shape)
+    start += found.start if found is not None else 0
     headings = _headings(table, names)
     rows = tuple(
         (f"{start + number * step:,}", tuple(_cell(value) for value in row))
         for number, row in enumerate(_rows(table[:GRID_ROWS]))
     )
-    previous, following = _neighbours(index, first, document.shape)
-    shape = "×".join(map(str, array.shape)) or "1"
+    previous, following = _neighbours(index, between, first, shape)
     return Grid(
         index,
+        between,
         headings,
         rows,
-        shape,
+        "×".join(map(str, array.shape)) or "1",
         _cut(array, table),
         formats_for(array),
         previous=previous,
@@ -229,7 +238,7 @@ def _cut(array: Array, table: Array) -> str:
     return ", ".join(parts)
 
 
-def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, str]:
+def _neighbours(index: str, between: str, first: Any, shape: tuple[int, ...]) -> tuple[str, str]:
     """Return the addresses of the slices before and after one of rows `a:b`."""
     if not isinstance(first, slice) or first.step not in (None, 1) or not shape:
         return "", ""
@@ -240,7 +249,7 @@ def _neighbours(index: str, first: Any, shape: tuple[int, ...]) -> tuple[str, st
 
     def link(begin: int) -> str:
         text = f"{begin}:{min(begin + length, shape[0])}" + (f",{rest}" if rest else "")
-        return f"?{urlencode({'index': text})}"
+        return "?" + urlencode({"index": text} | ({"between": between} if between else {}))
 
     return (link(max(0, start - length)) if start > 0 else ""), (link(stop) if stop < shape[0] else "")
 
