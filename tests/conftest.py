@@ -25,13 +25,15 @@ CONTINUE = "`make test` installs it where root or passwordless sudo allows"
 
 # Hypothesis keeps no examples between runs, so that a run depends on the commit only.
 hypothesis.settings.register_profile("test", deadline=None, database=None, derandomize=True)
-hypothesis.settings.register_profile("campaign", deadline=None, max_examples=2_000)
+EXAMPLES = int(os.environ.get("HAYWAIN_EXAMPLES", "2000"))
+hypothesis.settings.register_profile("campaign", deadline=None, max_examples=EXAMPLES)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 # How much `make campaign` does.
 CAMPAIGN = (
     "HAYWAIN_ACTIVITIES",
     "HAYWAIN_CUTS",
+    "HAYWAIN_EXAMPLES",
     "HAYWAIN_FLIPS",
     "HAYWAIN_KILLS",
     "HAYWAIN_SOAK_S",

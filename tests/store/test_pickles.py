@@ -61,3 +61,4 @@ def test_a_record_whose_state_claims_too_much_is_not_intact(connection: Connecti
 
 def test_a_number_that_is_no_number_is_left_to_the_unpickler() -> None:
     check_claims(pickle.dumps(None) + b"\xff" + b"r" + b"\xff" * 4)
+    check_claims(b"S'\\B'\nr" + b"\xff" * 4)
