@@ -31,6 +31,9 @@ SUBJECTS = {
 PEERS = ("zarr", "h5py", "TileDB", "wendelin.core")
 """Those that must be slower than we in every row."""
 
+RESTARTED = ("wendelin.core",)
+"""Those that get a new process each time: what they have read stays in memory, all of it, until they end."""
+
 COLD = 0.01
 """Which part of its files may be in memory when a cold row begins."""
 
@@ -76,13 +79,24 @@ class Process:
     def __init__(self, python: str, module: str, folder: Path, rows: int) -> None:
         """Start it."""
         script = Path(__file__).with_name("child.py")
-        self._process = subprocess.Popen(
-            [python, str(script), module, str(folder), str(rows)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=sys.stderr,
-            text=True,
+        self._command = [python, str(script), module, str(folder), str(rows)]
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
         )
+
+    def restart(self) -> None:
+        """Begin anew, on the same files."""
+        self.close()
+        self._process = self._started()
+
+    def turn_to(self, on: str) -> dict[str, Any]:  # Any: JSON
+        """Open the array that a row is measured on; return how much of it is in memory."""
+        if on == "new":
+            return {"resident": 0.0}
+        return self.ask("grow") if on == "grown" else self.ask("reopen", cold=on == "cold")
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:  # Any: JSON
         """Return its answer; raises FailedError."""
@@ -130,11 +144,10 @@ class Comparison:
         self, row: Row, line: Line, name: str, answers: dict[int, dict[str, Any]], number: int
     ) -> float:
         """Prepare and do one subject's work of a round; return its seconds."""
-        process, before = self.processes[name], {"resident": 0.0}
-        if row.on == "grown":
-            process.ask("grow")
-        elif row.on != "new":
-            before = process.ask("reopen", cold=row.on == "cold")
+        process = self.processes[name]
+        if name in RESTARTED and row.on != "new":
+            process.restart()
+        before = process.turn_to(row.on)
         found = process.ask(row.do, seed=number)
         if row.on == "cold":
             is_cold = before["resident"] <= COLD and (
@@ -152,7 +165,9 @@ class Comparison:
         """Compare the bytes of all arrays; return what is wrong, if anything is."""
         found = {}
         for name, process in self.processes.items():
-            process.ask("reopen", cold=False)
+            if name in RESTARTED:
+                process.restart()
+            process.turn_to("warm")
             found[name] = process.ask("digest")["answer"]
         return _disagreement(found)
 

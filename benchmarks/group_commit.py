@@ -6,18 +6,23 @@ Raw is one file, 64 appends of the same size and then one fsync, over and over: 
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from measure import Line, in_turns, speed
+from transaction import TransactionManager
 
 from haywain.app import open_site
 from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import load
+from haywain.store.group import Group, Session
+from haywain.values import Tid
 
 WRITERS, SIZE = 64, 8192
 RAW, ALONE = "raw append, fsync per 64", "one transaction each"
+FILE = "the same threads, to a file"
 FLOOR = 0.6
 """How fast we must be beside raw."""
 
@@ -33,11 +38,7 @@ def grouped(site: Site, paths: list[str], appends: int) -> None:
         for _ in range(appends // WRITERS):
             site.together(work, SYSTEM, f"stream:{path}", SIZE)
 
-    threads = [threading.Thread(target=write, args=(paths[n % len(paths)],)) for n in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    _all(partial(write, paths[n % len(paths)]) for n in range(WRITERS))
 
 
 def alone(site: Site, path: str, appends: int) -> None:
@@ -45,6 +46,41 @@ def alone(site: Site, path: str, appends: int) -> None:
     data = os.urandom(SIZE)
     for _ in range(appends):
         site.transact(lambda portal: portal[path].append(data))  # type: ignore[attr-defined]
+
+
+def to_a_file(path: Path, appends: int) -> None:
+    """Append by the same threads, in the same groups, to a file: what threads that wait leave of raw."""
+    data = os.urandom(SIZE)
+    with open(path, "ab", buffering=0) as file:
+
+        def transact(work: Callable[[Session], list[int]]) -> tuple[list[int], Tid]:
+            results = work(_NoSession())
+            os.fsync(file.fileno())
+            return results, Tid("")
+
+        group: Group[Session] = Group(transact)
+        lock = threading.Lock()
+
+        def write() -> None:
+            for _ in range(appends // WRITERS):
+                group.run(lambda _: file.write(data), lock, SIZE)
+
+        _all(write for _ in range(WRITERS))
+
+
+class _NoSession:
+    """In place of a session: nothing here needs one."""
+
+    manager = TransactionManager()
+
+
+def _all(works: Iterable[Callable[[], None]]) -> None:
+    """Run works in threads."""
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def raw(path: Path, appends: int) -> None:
@@ -66,6 +102,7 @@ def measure(folder: Path, appends: int, rounds: int) -> list[Line]:
     lines = {one: Line(one, {RAW: FLOOR, ALONE: 10}), many: Line(many, {RAW: FLOOR, ALONE: 10})}
     works = {
         RAW: _timed(lambda: raw(folder / "raw", appends), appends),
+        FILE: _timed(lambda: to_a_file(folder / "threads", appends), appends),
         one: _timed(lambda: grouped(site, paths[:1], appends), appends),
         many: _timed(lambda: grouped(site, paths, appends), appends),
         ALONE: _timed(lambda: alone(site, paths[0], some), some),
@@ -75,7 +112,7 @@ def measure(folder: Path, appends: int, rounds: int) -> list[Line]:
     finally:
         site.close()
     for name, line in lines.items():
-        line.ratios = {peer: speed(times, name, peer) for peer in (RAW, ALONE)}
+        line.ratios = {peer: speed(times, name, peer) for peer in (RAW, FILE, ALONE)}
     return list(lines.values())
 
 
