@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ELSEWHERE = """
-    import ctypes, os, sys
+    import ctypes, os, shutil, subprocess, sys, tempfile  # of Python itself, which knows where it runs
     sys.platform = {platform!r}
     def missing(*_, **__):
         raise OSError("there is no such library here")
