@@ -4,8 +4,12 @@ import http.client
 import os
 import re
 import stat
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import urllib3
 from tests.functional.program import ADMIN, PASSWORD, Client, Make, Program, basic, run, until
 
@@ -56,6 +60,26 @@ def test_running_request_finishes_when_stopped_even_twice(make: Make) -> None:
     connection.close()
     assert program.stop() == 0
     assert "Traceback" not in program.log
+
+
+SIGNALLED = """
+import os, signal, sys, threading
+start = threading.Thread.start
+def signalled(thread):
+    if thread.name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGTERM)
+    start(thread)
+threading.Thread.start = signalled
+from haywain.cli import main
+main(["serve", "--data", sys.argv[2], "--port", "0"])
+"""
+
+
+@pytest.mark.parametrize("thread", ["housekeeping", "worker"])
+def test_a_signal_in_the_middle_of_a_start_stops_it_cleanly(tmp_path: Path, thread: str) -> None:
+    command = [sys.executable, "-c", SIGNALLED, thread, str(tmp_path / "var")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
 def test_stop_during_posts_loses_nothing_acknowledged(make: Make) -> None:

@@ -21,14 +21,15 @@ def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed 
     """Start the portal; when it is ready it prints its address.  SIGTERM stops it cleanly."""
     set_up_logs()
     with Serving(load(config, **flags)) as serving:
-        announce(serving, leave)
+        announce(serving, serving.server.stop)
         serving.run()
 
 
 def announce(serving: Serving, stop: Callable[[], None]) -> None:
     """Print the password of a first start on stderr and the address on stdout.
 
-    From then on SIGTERM or Ctrl-C calls `stop`, in the main thread; another Ctrl-C leaves at once.
+    From then on SIGTERM or Ctrl-C calls `stop`, in the main thread, wherever that is: it must not raise, as
+    threads that are half started could not be ended.  Another Ctrl-C leaves at once.
     """
     if serving.password:
         where = serving.site.path / "admin-password"

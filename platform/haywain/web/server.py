@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
@@ -51,7 +52,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.uploads, self.limits = uploads, limits
         self.when_stopping: Callable[[], None] = lambda: None  # what else is to end, beside the requests
         self._checked = time.time()
-        self._trigger_lock = threading.Lock()
+        self._trigger_lock = threading.RLock()  # a signal's handler may run while this thread has it
         adj = Adjustments(
             sockets=[sock],
             threads=limits.threads,
@@ -71,15 +72,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.effective_port = int(self.effective_port)
 
     def run(self) -> None:
-        """Serve until `stop`, or until a signal handler raises SystemExit or KeyboardInterrupt; then close.
+        """Serve until `stop`, which may have been before, or until a handler raises SystemExit; then close.
 
         Requests that run then may finish, for up to `stop_s` seconds.
         """
-        try:
+        with suppress(SystemExit, KeyboardInterrupt):
             while not self.is_stopping:
                 self._turn(min(1, self.limits.maintenance_s))
-        except (SystemExit, KeyboardInterrupt):
-            _log.info("Asked to stop")
+        _log.info("Asked to stop")
         self.is_stopping = True
         self.when_stopping()
         wasyncore.dispatcher.close(self)
@@ -89,7 +89,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.close()
 
     def stop(self) -> None:
-        """Make `run` return; may be called from any thread."""
+        """Make `run` return; may be called from any thread and by a signal's handler, also before `run`."""
         self.is_stopping = True
         self.pull_trigger()
 
