@@ -1,29 +1,16 @@
 """Data Array View: Data Arrays and their lines side by side, or a part of one, under one name."""
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 from pydantic import Field
 from zope.interface import implementer
 
-from haywain.document import NAME_LENGTH, Document, Properties
+from haywain.document import NAME_LENGTH, Properties
 from haywain.errors import InvalidError
 from haywain.interfaces import IArray
+from haywain.portal_types._shown_rows import ShownRows
 from haywain.portal_types.data_array import DataArray
-from haywain.portal_types.data_array_line import (
-    DataArrayLine,
-    IndexText,
-    document_at,
-    is_there,
-    read_of,
-    rows_of,
-    shown,
-)
-from haywain.store.derived import Part, Rows, SideBySide, nbytes_of
+from haywain.portal_types.data_array_line import DataArrayLine, IndexText
+from haywain.store.derived import Part, Rows, SideBySide
 from haywain.store.index_text import INDEX_LENGTH
-from haywain.store.sorted_column import Bound
-from haywain.values import Column
 
 
 class DataArrayViewProperties(Properties):
@@ -42,7 +29,7 @@ class DataArrayViewProperties(Properties):
 
 
 @implementer(IArray)
-class DataArrayView(Document):
+class DataArrayView(ShownRows):
     """An index saved as a document: a part of one array, or of several side by side, row by row.
 
     It holds no rows.  Of one source it shows the memory itself; of several, structures with a field for each
@@ -52,7 +39,6 @@ class DataArrayView(Document):
     portal_type = "Data Array View"
     module_id = "data_array_view_module"
     schema = DataArrayViewProperties
-    icon = "array"
 
     @property
     def properties(self) -> DataArrayViewProperties:
@@ -71,71 +57,7 @@ class DataArrayView(Document):
         return Part.of(found[0][1] if len(found) == 1 else SideBySide(found), given.index, given.field)
 
     def _source(self, path: str) -> tuple[str, Rows]:
-        document = document_at(self, path)
+        document = self._at(path)
         if not isinstance(document, DataArray | DataArrayLine):
             raise InvalidError(f"There is no Data Array or Data Array Line at {path[:100]!r}")
         return document.reference or document.id, document
-
-    @property
-    def is_created(self) -> bool:
-        """Whether its sources are there, were created, and have that part."""
-        return is_there(self)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis; raises InvalidError where there is no such part."""
-        return self.part.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # Any: any scalar type
-        """The type of each item; raises InvalidError where there is no such part."""
-        return self.part.dtype
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of its rows as they are shown; 0 where there is no such part."""
-        return nbytes_of(self.part) if self.is_created else 0
-
-    @property
-    def row_bytes(self) -> int:
-        """The bytes of its sources read for each row; raises InvalidError where there is no such part."""
-        return self.part.row_bytes
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Name, unit and description of each column, as the sources have them."""
-        return self.part.columns if self.is_created else ()
-
-    def as_dict(self) -> dict[str, Any]:  # Any: JSON
-        """Return the document as JSON sees it; shape and dtype are null where there is no such part."""
-        return super().as_dict() | shown(self)
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.shape[0] if self.shape else 0
-
-    def __bool__(self) -> bool:
-        """Return True: a document is there, however many rows it has."""
-        return True
-
-    def __getitem__(self, index: Any) -> Any:  # Any: as numpy.ndarray has it
-        """Return what NumPy returns for the index; raises InvalidError for a copy that is too large."""
-        return self.part[index]
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:  # Any: as above
-        """Return all rows, for `numpy.asarray`."""
-        return np.array(self[...], dtype, copy=copy)
-
-    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Return rows to be read once, as a Data Array does; raises InvalidError."""
-        return read_of(self, start, stop)
-
-    def between(self, column: int | str, low: Bound = None, high: Bound = None) -> NDArray[Any]:
-        """Return the rows in which low <= column < high, as a Data Array does; raises InvalidError."""
-        return np.asarray(self[slice(*self.rows_between(column, low, high))])
-
-    def rows_between(self, column: int | str, low: Bound = None, high: Bound = None) -> tuple[int, int]:
-        """Return the numbers of these rows, from the first on and below the second; raises InvalidError."""
-        return rows_of(self, column, low, high)
