@@ -175,11 +175,15 @@ def test_file_of_an_instance_adds_an_activity(tmp_path: Path, write: Write) -> N
     ("content", "message"),
     [
         ("class Odd:\n    name = 'odd'\n", "method run"),
+        (
+            KIND.format(name="odd", works_on=("Person",)).replace("def run", "def walk"),
+            "abstract method '?run",
+        ),
         (KIND.format(name="odd", works_on=()), "portal_types"),
         (KIND.format(name="not a method", works_on=("Person",)), "name of a method"),
         (KIND.format(name="odd", works_on=("Persn",)), "'Persn'"),
     ],
-    ids=["no run", "works on nothing", "no method's name", "unknown kind of document"],
+    ids=["no run", "run of Kind alone", "works on nothing", "no method's name", "unknown kind of document"],
 )
 def test_activity_that_cannot_be_used_stops_it(
     tmp_path: Path, write: Write, content: str, message: str

@@ -83,6 +83,13 @@ def wants(site: Site) -> list[str]:
         return Care.of(portal.root).paths("compact")
 
 
+def care_for(site: Site) -> None:
+    """Have the portal look after itself, and run what it queues."""
+    Caretaker(site).look()
+    while site.workers.run_next() == 0:
+        pass
+
+
 def due(site: Site) -> Due:
     with site.open() as portal:
         return site.registry.activities["compact"].due(portal, 0.0, clock.now_s())
@@ -148,9 +155,7 @@ def test_blocks_at_rest_are_compacted_by_the_portal_and_those_written_are_not(
     assert due(site) == Due()  # it was written just now
     set_clock.now_s = (first + second) / 2 + 600
     assert due(site).found == {small: {"at_rest": True}}
-    Caretaker(site).look()
-    while site.workers.run_next() == 0:
-        pass
+    care_for(site)
     with site.open() as portal:
         array: Any = portal[small]
         assert [len(array._array.blocks[n].extents) for n in (0, 2)] == [1, 4]
@@ -173,9 +178,7 @@ def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
     with flipped(blob, 8 * (position + 9)):
         for _ in range(6):
             set_clock.now_s += 700
-            Caretaker(site).look()
-            while site.workers.run_next() == 0:
-                pass
+            care_for(site)
         with site.open() as portal:
             array = portal[small]
             found = [one for shard in Outbox.of(portal.root).shards for one in shard.activities.values()]
@@ -185,9 +188,7 @@ def test_a_damaged_block_stays_as_it_is_and_is_not_tried_again_and_again(
                 array.verify()
     site.transact(lambda portal: scatter(portal, small, 1))  # it changes
     set_clock.now_s += 700
-    Caretaker(site).look()
-    while site.workers.run_next() == 0:
-        pass
+    care_for(site)
     with site.open() as portal:
         array = portal[small]
         array.verify()
@@ -225,9 +226,7 @@ def test_compacting_is_no_change_of_rows(site: Site, small: str, set_clock: Cloc
     site.transact(lambda portal: scatter(portal, small))
     changed = set_clock.now_s
     set_clock.now_s += 700
-    Caretaker(site).look()
-    while site.workers.run_next() == 0:
-        pass
+    care_for(site)
     with site.open() as portal:
         assert len(portal[small]._array.blocks[0].extents) == 1  # type: ignore[attr-defined]  # a Data Array
         assert portal[small].modified == changed

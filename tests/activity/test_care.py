@@ -108,6 +108,11 @@ def test_what_fails_is_queued_anew_once_its_document_has_changed(
             pass
         set_clock.now_s += 3600
     assert len(tidy.ran) == (1 if isinstance(error, InvalidError) else 4) and not queued(site)
+    set_clock.now_s += 24 * 3600
+    Caretaker(site).look()
+    assert len(queued(site)) == 1  # the reason may be gone
+    while site.workers.run_next() == 0:
+        set_clock.now_s += 3600
     site.transact(lambda p: p[streams[0]].append(b"more"))  # type: ignore[attr-defined]  # a Data Stream
     for _ in range(2):
         Caretaker(site).look()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOBTree, OOTreeSet
 from persistent import Persistent
-from ZODB.POSException import POSKeyError
 
 from haywain import clock
 from haywain.activity.kind import Due
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 50
 """Most documents that one transaction queues work for."""
+
+AGAIN_S = 86_400
+"""So long after a failure the same work is tried again, though its document is as it was."""
 
 _log = logging.getLogger(__name__)
 
@@ -131,33 +133,29 @@ def _queue(portal: "Portal", kind: "Kind", due: Due, paths: list[str]) -> None:
 def _is_held_up(portal: "Portal", document: "Document", kind: str, key: str, is_kept: bool) -> bool:
     """Return whether the last work under a key waits, or has failed since its document last changed.
 
-    What fails would fail again, and its key is free as soon as a Worker has claimed it.  What runs may be too
-    late for what is due now: it counts only if the document is looked at again, since it still wants it.
+    What fails would fail again, and its key is free as soon as a Worker has claimed it; a day later the
+    reason may be gone.  What runs may be too late for what is due now: it counts only if the document is
+    looked at again, since it still wants it.
     """
     last = _last(Outbox.of(portal.root), document, kind, key)
     if last is None:
         return False
     if last.state == "running":
         return is_kept and is_wanted(document, kind)
-    return last.state == "queued" or (last.state == "failed" and last.finished >= document.modified)
+    if last.state == "failed":
+        return last.finished >= max(document.modified, clock.now_s() - AGAIN_S)
+    return last.state == "queued"
 
 
 def _last(outbox: Outbox, document: "Document", kind: str, key: str) -> Activity | None:
     """Return the newest work of the portal's own on a document under a key."""
+    wanted = (True, document.uid, kind, key)
     ids = {id for shard in outbox.shards for _, _, id in shard.named("path", document.path)}
     for id in sorted(ids, reverse=True):
         record = outbox.find(id)
-        if record is not None and _is_of(record, document.uid, kind, key):
+        if record is not None and (record.is_systems, record.uid, record.method, record.dedupe_key) == wanted:
             return record
     return None
-
-
-def _is_of(record: Activity, uid: int, kind: str, key: str) -> bool:
-    try:
-        found = (record.is_systems, record.uid, record.method, record.dedupe_key)
-    except POSKeyError:  # it is lost: the Workers tell
-        return False
-    return found == (True, uid, kind, key)
 
 
 def _is_there(portal: "Portal", path: str) -> bool:

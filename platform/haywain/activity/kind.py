@@ -17,6 +17,7 @@ After a kill or a conflict `run` is called again, with the cursor of the last st
 the arrays in `work.kept` as they were then.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -54,7 +55,7 @@ class NoParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Kind:
+class Kind(ABC):
     """One kind of background work."""
 
     name: ClassVar[str] = ""
@@ -97,13 +98,13 @@ class Kind:
         """
         return ""
 
+    @abstractmethod
     def run(self, work: "Work") -> Iterator[float]:
         """Do the work: each `yield progress` (0 to 1) commits a step, `return {...}` is the result, JSON.
 
         Raises HaywainError or ValueError that says which byte, row or parameter is bad; then nothing of the
         step stays.  It commits nothing itself, and what it wants to know after a kill it puts in the cursor.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no method run")
 
 
 @dataclass
