@@ -24,12 +24,23 @@ class ShownRows(Document):
         raise NotImplementedError(f"{type(self).__name__} does not say what it shows")
 
     @property
+    def made_of(self) -> tuple[str, ...]:
+        """The paths of the documents whose rows it shows."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it is made of")
+
+    @property
+    def lacking(self) -> str:
+        """Why there are no rows to show; "" if there are."""
+        try:
+            _ = self.dtype
+        except InvalidError as error:
+            return error.detail
+        return ""
+
+    @property
     def is_created(self) -> bool:
         """Whether what it is made of is there, was created, and has that part."""
-        try:
-            return isinstance(self.dtype, np.dtype)
-        except InvalidError:
-            return False
+        return not self.lacking
 
     @property
     def shape(self) -> tuple[int, ...]:

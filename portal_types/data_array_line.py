@@ -64,6 +64,11 @@ class DataArrayLine(ShownRows):
         return found
 
     @property
+    def made_of(self) -> tuple[str, ...]:
+        """The path of its array."""
+        return (self.properties.array,) if self.properties.array else ()
+
+    @property
     def part(self) -> Part:
         """The rows that it shows; raises InvalidError where there are none."""
         given = self.properties

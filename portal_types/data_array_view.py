@@ -48,6 +48,11 @@ class DataArrayView(ShownRows):
         return found
 
     @property
+    def made_of(self) -> tuple[str, ...]:
+        """The paths of its sources."""
+        return self.properties.sources
+
+    @property
     def part(self) -> Part:
         """The rows that it shows; raises InvalidError where there are none."""
         given = self.properties

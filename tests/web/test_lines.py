@@ -42,7 +42,18 @@ def test_a_line_is_sliced_plotted_and_shown(program: Program, table: str) -> Non
     assert client.get(f"/{line}/plot?width=2").json["curves"][0]["high"][1] == 3999
     page = client.get(f"/{line}", headers={"Accept": "text/html"}).text
     assert "1,900" in page and "14.8 KiB" in page and "level" in page
+    assert f'href="/{table}"' in page and "100:, 1" in page
     assert client.get(f"/{line}", headers={"Accept": "application/json"}).json["shape"] == [1900]
+
+
+def test_the_page_of_a_view_without_rows_says_why(program: Program, table: str) -> None:
+    client = program("editor")
+    view = made(client, "Data Array View", sources=[table, table], reference="twice")
+    page = client.get(f"/{view}", headers={"Accept": "text/html"}).text
+    assert "Two columns are called" in page and "a program creates" not in page
+    lost = made(client, "Data Array Line", array="data_array_module/gone", reference="lost")
+    page = client.get(f"/{lost}", headers={"Accept": "text/html"}).text
+    assert "There is no Data Array at" in page and "data_array_module/gone" in page
 
 
 def test_a_view_is_sliced_and_shown(program: Program, table: str) -> None:

@@ -14,9 +14,9 @@ from haywain.errors import InvalidError
 from haywain.interfaces import IArray
 from haywain.store.index_text import parse_index
 from haywain.web.formats import Array, formats_for, plain
-from haywain.web.pages.document import Fact, links_of
+from haywain.web.pages.document import Fact, links_of, visible_at
 from haywain.web.pages.figures import Moment, count_text, shape_text, size_text, type_text
-from haywain.web.pages.page import Values, add_page, command_of, head_of, url_of
+from haywain.web.pages.page import Values, add_page, command_of, head_of, href_of, name_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
 from haywain.web.slices import ArrayDocument, columns_after, picked, rows_named
@@ -88,6 +88,7 @@ def show(context: Document, request: Request) -> Values:
         "no_plot": _no_plot(document),
         "more_columns": _more_columns(document),
         "grid": _grid(document, request) if document.is_created else None,
+        "lacking": getattr(context, "lacking", ""),
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
     }
@@ -104,11 +105,28 @@ def _facts(context: Document, request: Request) -> list[Fact]:
         Fact("Shape", shape_text(document.shape) if is_created else "not created yet"),
         *([Fact("Type", type_text(document.dtype))] if is_created else []),
         Fact("Exactly", count_text(document.nbytes, "byte")),
+        *_sources(context, request),
         *links_of(context, request),
         Fact("Last change", "", moment=Moment.at(context.modified)),
         Fact("Created", "", moment=Moment.at(context.created)),
         Fact("Path", context.path),
     ]
+
+
+def _sources(context: Any, request: Request) -> list[Fact]:  # Any: a document of whatever kind
+    """Return what a document shows the rows of, and which part of that; nothing for one that has its own."""
+    found = []
+    for path in getattr(context, "made_of", ()):
+        other = visible_at(path, request)
+        found.append(Fact("Made of", path) if other is None else _link("Made of", other))
+    if found:
+        index, field = context.properties.index, context.properties.field
+        found += [Fact(name, text) for name, text in (("Index", index), ("Field", field)) if text]
+    return found
+
+
+def _link(name: str, document: Document) -> Fact:
+    return Fact(name, name_of(document), href_of(document.path))
 
 
 def _choices(document: ArrayDocument) -> tuple[Choice, ...]:

@@ -53,15 +53,21 @@ def links_of(document: Document, request: Request) -> list[Fact]:
     """
     found = []
     for name, path in document.categories:
-        try:
-            other = request.portal[path]
-        except NotFoundError:
-            continue
-        if may(request.user, "view", other):
+        other = visible_at(path, request)
+        if other is not None:
             is_alike = other.portal_type == document.portal_type
             title = name.replace("_", " ").capitalize() if is_alike else other.portal_type
             found.append(Fact(title, name_of(other), href_of(other.path)))
     return found
+
+
+def visible_at(path: str, request: Request) -> Document | None:
+    """Return the document at a path, None if there is none or the user may not view it."""
+    try:
+        found: Document = request.portal[path]
+    except NotFoundError:
+        return None
+    return found if may(request.user, "view", found) else None
 
 
 def show(context: Document, request: Request) -> Values:
