@@ -368,7 +368,7 @@ def test_runs_that_lie_close_become_one_extent(two: Two, monkeypatch: pytest.Mon
 
 
 def test_extents_of_a_block_of_many_are_written_anew(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extents, "MOST_EXTENTS", 2)
+    monkeypatch.setattr(extents, "most_extents", lambda size: 2)
     for page in (0, 2):
         put(two[0], page * PAGE // 8, page + 1)
         two[0].flush()

@@ -30,7 +30,7 @@ def shrink(patch: pytest.MonkeyPatch, page: int = PAGE) -> None:
     patch.setattr(address_space, "PAGE", page)
     patch.setattr(extents, "BLOCK_SIZE", 4 * page)
     patch.setattr(extents, "JOIN_GAP", 2 * PAGE)
-    patch.setattr(extents, "MOST_EXTENTS", 3)
+    patch.setattr(extents, "most_extents", lambda size: 3)
     patch.setattr(block, "TAIL_SIZE", 3 * PAGE)
     patch.setattr(block, "TAIL_RECORDS", 4)
 

@@ -46,7 +46,7 @@ def compact(array: Array) -> None:
 def test_damaged_bytes_are_not_stored_anew(
     two: Two, blob: Path, monkeypatch: pytest.MonkeyPatch, store_anew: Callable[[Array], None]
 ) -> None:
-    monkeypatch.setattr(extents, "MOST_EXTENTS", 2)
+    monkeypatch.setattr(extents, "most_extents", lambda size: 2)
     with flipped(blob, 8 * (PAGE + 100)):
         with pytest.raises(CorruptDataError, match=r"the rows (0|512) to 2048 of"):
             store_anew(two[0])

@@ -15,7 +15,7 @@ def small(finding: str, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None
     """Blocks of four pages, buckets of four rows, pairs of which are one; with and without views."""
     monkeypatch.setattr(extents, "BLOCK_SIZE", 4 * extents.PAGE)
     monkeypatch.setattr(extents, "JOIN_GAP", 2 * extents.PAGE)
-    monkeypatch.setattr(extents, "MOST_EXTENTS", 3)
+    monkeypatch.setattr(extents, "most_extents", lambda size: 3)
     monkeypatch.setattr(block, "TAIL_SIZE", 3 * extents.PAGE)
     monkeypatch.setattr(pyramid, "BUCKET", 4)
     monkeypatch.setattr(pyramid, "FANOUT", 2)

@@ -296,12 +296,13 @@ class Array(Persistent):  # type: ignore[misc]  # persistent has no types
         if what is stored does not match its checksums, which a view does not look at.
         """
         parts = (part for run in runs for part in run.parts())
+        most = extents.most_extents(self.nbytes)
         for number, some in groupby(parts, lambda part: part.low // extents.BLOCK_SIZE):
             block, start = self.blocks.get(number), number * extents.BLOCK_SIZE
             new = [(part.low - start, part.high - start) for part in some]
             old = () if block is None else block.extents
             stored = partial(self._without_tail, layout_of(self, number).extents)
-            found = absorbed(old, new, extents.BLOCK_SIZE, extents.MOST_EXTENTS)
+            found = absorbed(old, new, extents.BLOCK_SIZE, most)
             check_block(self, number, found)
             for low, high in found:
                 yield Run(start + low, start + high, read if number in shown else stored)

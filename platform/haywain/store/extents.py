@@ -21,8 +21,11 @@ BLOCK_SIZE = 64 * MIB
 JOIN_GAP = 8 * PAGE
 """Changed runs of bytes closer than this are stored as one: each extent costs a mapping."""
 
-MOST_EXTENTS = 256
-"""A Block with more extents is written anew as one."""
+MOST_EXTENTS, MOST_OF_FEW = 256, 1024
+"""A Block has at most so many extents; in an array of few Blocks more."""
+
+MOST_OF_ARRAY = 16_000
+"""Extents of all Blocks of an array from which on each may have fewer: half of what a process maps."""
 
 MANY_EXTENTS = 16
 """A block of more is worth to be stored anew, once nobody changes it any more."""
@@ -31,6 +34,19 @@ Where = TypeVar("Where")
 Extents = tuple[tuple[int, Where, int, int], ...]
 Span = tuple[int, int]
 """Half-open range of bytes."""
+
+
+def most_extents(size: int) -> int:
+    """Return how many extents a Block may have in an array of `size` bytes.
+
+    A commit that changes pages here and there writes what lies between the nearest of them anew, so that
+    there are no more: with 1,000 extents a sixth of the bytes that it is with 256.
+
+    >>> most_extents(64 * MIB), most_extents(2048 * MIB), most_extents(16384 * MIB)
+    (1024, 500, 256)
+    """
+    blocks = max(-(-size // BLOCK_SIZE), 1)
+    return max(MOST_EXTENTS, min(MOST_OF_FEW, MOST_OF_ARRAY // blocks))
 
 
 def floor(value: int, page: int) -> int:

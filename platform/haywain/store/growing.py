@@ -1,11 +1,18 @@
-"""The Record at an end, which may be added to: small appends of one transaction share it."""
+"""The Records at an end: their tree, and the last one, which small appends of one transaction share."""
 
 import weakref
 from collections.abc import Callable
 
+from BTrees.LOBTree import LOBTree
 from persistent import Persistent
 
 from haywain.store.chunk import RECORD_SIZE, Record
+
+
+class RecordTree(LOBTree):  # type: ignore[misc]  # BTrees has no types
+    """Offset -> Record, in small leaves: each append writes the last one anew."""
+
+    max_leaf_size = 16
 
 
 class Growing:

@@ -10,10 +10,9 @@ found by halving.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from BTrees.LOBTree import LOBTree
-
 from haywain.store.chunk import BlobChunk
 from haywain.store.compressed import CompressedChunk, is_worth_it
+from haywain.store.growing import RecordTree
 from haywain.store.record_chunk import write_chunk
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def seal(stream: "Stream", generation: "Generation") -> bool:
         return False
     pieces = generation.pieces(generation.start, generation.stop)
     generation.chunk = write_chunk(stream._p_jar, pieces)
-    generation.records = LOBTree()  # the records become garbage for the pack
+    generation.records = RecordTree()  # the records become garbage for the pack
     generation.is_last_sealed = is_all_sealed(stream, generation.start)
     return True
 

@@ -1,7 +1,7 @@
 """Stream: endless bytes that are appended to, sealed and read at the same time.
 
     Stream ── generations: LOBTree start -> Generation          changes its own record only where bytes go:
-              Generation ── records: LOBTree offset -> Record     replace, truncate, expire
+              Generation ── records: RecordTree offset -> Record     replace, truncate, expire
                          └─ chunk: BlobChunk                    once sealed (a Segment); when it is cold
                                    CompressedChunk                perhaps compressed
                          └─ minutes: LLBTree minute -> offset   sparse index by time
@@ -31,7 +31,7 @@ from haywain.store import segments
 from haywain.store.chunk import RECORD_SIZE, Record, checked
 from haywain.store.compressed import CompressedChunk
 from haywain.store.database import read_current
-from haywain.store.growing import Growing
+from haywain.store.growing import Growing, RecordTree
 from haywain.store.reader import StreamReader
 from haywain.store.record_chunk import Chunk, link_chunk
 from haywain.store.snapshot import Snapshot
@@ -61,7 +61,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
         """Begin empty at an offset; the bytes before it came last at `modified`."""
         self.start = start
         self.modified = modified
-        self.records = LOBTree()
+        self.records = RecordTree()
         self.minutes = LLBTree()
 
     @property
@@ -99,7 +99,7 @@ class Generation(Persistent):  # type: ignore[misc]  # persistent has no types
             found.is_last_sealed, found.is_settled = self.is_last_sealed, self.is_settled
             found.saved = self.saved - (self.size - size if isinstance(self.chunk, CompressedChunk) else 0)
             return found
-        found.records = LOBTree(self.records.items(max=stop, excludemax=True))
+        found.records = RecordTree(self.records.items(max=stop, excludemax=True))
         found.count = len(found.records)
         offset, data = self._record_at(stop - 1)
         if offset + len(data) > stop:
