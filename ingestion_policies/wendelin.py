@@ -1,14 +1,6 @@
 """Wendelin's policy: the tag `sensor.product` names who delivers what."""
 
-from typing import Protocol, cast
-
-from haywain.document import Document
-from haywain.interfaces import Chunk, Route
-from haywain.values import Offset
-
-
-class _Appendable(Protocol):
-    def append(self, data: bytes) -> Offset: ...
+from haywain.interfaces import Chunk, Route, Targets
 
 
 class Wendelin:
@@ -24,14 +16,11 @@ class Wendelin:
     def route(self, tag: str) -> Route | None:
         """Return the sink of a tag; every valid tag has one.
 
-        >>> Wendelin().route("turbine-7.vibration")
-        Route(sink='turbine-7.vibration', product='vibration', supply='turbine-7', portal_type='Data Stream')
+        >>> Wendelin().route("turbine-7.vibration").supply
+        'turbine-7'
         """
-        supply, dot, product = tag.partition(".")
-        if not dot or not supply or not product:
-            return Route(sink=tag, product=tag, supply=tag)
-        return Route(sink=tag, product=product, supply=supply)
+        return Route.of_tag(tag)
 
-    def deliver(self, chunk: Chunk, target: Document) -> None:
+    def deliver(self, chunk: Chunk, targets: Targets) -> None:
         """Append the body as it is."""
-        cast(_Appendable, target).append(chunk.body)
+        targets.append(chunk.body)

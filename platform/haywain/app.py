@@ -17,6 +17,8 @@ from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
 from haywain.ingestion.ledger import Ledger
 from haywain.ingestion.placement import finish_uploads
+from haywain.ingestion.policy import add_missing
+from haywain.ingestion.watch import PolicyWatch
 from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
@@ -113,11 +115,7 @@ def _fill(portal: Portal, password: str) -> bool:
         root.tools["care"] = Care()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
-    policies = root["portal_ingestion_policies"]
-    for name, rule in registry.ingestion_policies.items():
-        if name not in policies:
-            policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
-            policy.state = "validated"
+    add_missing(portal)
     if _has_people(root):
         return False
     portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
@@ -189,6 +187,7 @@ class Serving:
         finish_uploads(self.site)
         Housekeeping(self.site).start()
         WeeklyPack(self.site).start()
+        PolicyWatch(self.site).start()
         self.site.workers.start(self.site.settings.workers)
         self.server.when_stopping = self.site.workers.ask_to_stop
         self.server.run()

@@ -78,6 +78,8 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     edit_permission: ClassVar[str] = "edit"
     is_addable: ClassVar[bool] = True
     is_editable: ClassVar[bool] = True
+    in_navigation: ClassVar[bool] = True
+    in_search: ClassVar[bool] = True  # of people, who may still choose the kind; programs find all
     icon: ClassVar[str] = "document"
 
     id: str = ""

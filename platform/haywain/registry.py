@@ -5,6 +5,7 @@ A kind is one file with one public class.  Nothing lists them: adding the file a
 
 import importlib
 import pkgutil
+import sys
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -31,6 +32,26 @@ class Registry:
     portal_types: dict[str, type[Document]] = field(default_factory=dict)
     ingestion_policies: dict[str, IngestionRule] = field(default_factory=dict)
     activities: "dict[str, Kind]" = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a file that has changed since the start cannot be used, by its path."""
+
+    def problem_of(self, rule: str) -> str:
+        """Return why the file of a rule cannot be used as it is now; "" if it can."""
+        known = self.ingestion_policies.get(rule)
+        return self.problems.get(_file(type(known)), "") if known is not None and self.problems else ""
+
+    def take_rule(self, path: Path) -> IngestionRule:
+        """Take up a rule from a new or changed file of an instance's own folder, in place of what it said.
+
+        Raises RegistryError, and then what was there still holds.
+        """
+        rule = _fresh_rule(path, self.ingestion_policies)
+        before = [name for name, one in self.ingestion_policies.items() if _file(type(one)) == str(path)]
+        self.ingestion_policies[rule.name] = rule
+        for name in before:
+            if name != rule.name:
+                del self.ingestion_policies[name]
+        return rule
 
     @property
     def modules(self) -> frozenset[str]:
@@ -91,6 +112,42 @@ def _classes(folder: str, instance: Path | None) -> list[type]:
     return [_public_class(module) for module in modules] + [
         _loaded(point) for point in entry_points(group=f"haywain.{folder}")
     ]
+
+
+def _fresh_rule(path: Path, known: dict[str, IngestionRule]) -> IngestionRule:
+    """Return the rule of a file as it is now; another import of it would find the old one."""
+    package = importlib.import_module("haywain.ingestion_policies")
+    ours = [Path(folder) / path.name for folder in package.__path__ if Path(folder) != path.parent]
+    for other in ours:
+        if other.exists():
+            raise RegistryError(f"Two files are one module: {other} and {path}; rename the second")
+    name = f"{package.__name__}.{path.stem}"
+    before = sys.modules.get(name)
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102  # as an import does
+        rule = _rule(_named_class(_public_class(module)))
+        other_rule = known.get(rule.name)
+        if other_rule is not None and _file(type(other_rule)) != str(path):
+            raise RegistryError(
+                f"Two kinds are named {rule.name!r}: {_file(type(other_rule))} and {path}; rename one"
+            )
+    except BaseException as error:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        if isinstance(error, RegistryError) or not isinstance(error, Exception):
+            raise
+        raise RegistryError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return rule
+
+
+def _named_class(cls: type) -> type:
+    if not getattr(cls, "name", ""):
+        raise RegistryError(f"{_file(cls)}: {cls.__name__} has no name")
+    return cls
 
 
 def _imported(name: str) -> ModuleType:

@@ -30,6 +30,15 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
+class RecordLimits:
+    """What the records of one body may be: how deep, how many elements, how long a key (bytes of UTF-8)."""
+
+    nesting: int = 64
+    elements: int = 1_000_000
+    key_bytes: int = 255
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What became of bytes that were sent: where they are and in which transaction.
 

@@ -80,6 +80,21 @@ WORKFLOWS = {
             ),
         ),
         Workflow(
+            "simulation",
+            "draft",
+            (
+                Transition("plan", "Plan", _from("draft"), "planned"),
+                Transition("confirm", "Confirm", _from("draft", "planned"), "confirmed"),
+                Transition("start", "Start", _from("draft", "confirmed", "stopped", "delivered"), "started"),
+                Transition("stop", "Stop", _from("started"), "stopped"),
+                Transition("deliver", "Deliver", _from("stopped"), "delivered"),
+                Transition(
+                    "cancel", "Cancel", _from("planned", "confirmed", "started", "stopped"), "cancelled"
+                ),
+                Transition("delete", "Delete", _from("draft", "cancelled"), "deleted"),
+            ),
+        ),
+        Workflow(
             "quarantine",
             "quarantined",
             (Transition("discard", "Discard", _from("quarantined"), "discarded"),),

@@ -44,13 +44,13 @@ class OddRule:
 
     def __init__(self) -> None:
         self.route_with: Callable[[str], Route | None] = lambda tag: Route(tag, tag, tag)
-        self.deliver_with: Callable[[Chunk, Any], object] = lambda chunk, target: target.append(chunk.body)
+        self.deliver_with: Callable[[Chunk, Any], object] = lambda chunk, targets: targets.append(chunk.body)
 
     def route(self, tag: str) -> Route | None:
         return self.route_with(tag)
 
-    def deliver(self, chunk: Chunk, target: Any) -> None:
-        self.deliver_with(chunk, target)
+    def deliver(self, chunk: Chunk, targets: Any) -> None:
+        self.deliver_with(chunk, targets)
 
 
 @pytest.fixture

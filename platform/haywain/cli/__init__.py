@@ -13,6 +13,7 @@ _VERBS = {
     "serve": "Start the portal.",
     "demo": "Start the portal on sample data that came in through the ingestion URL.",
     "zeo": "Serve the database, for several portals.",
+    "policy": "Add an Ingestion Policy in one step, or list them.",
     "reindex": "Build the catalog anew from the documents.",
     "pack": "Remove history that is older than a week; a portal that serves does it by itself.",
     "backup": "Copy what is new to a backup, also while a portal serves.",

@@ -34,9 +34,16 @@ def decode_body(body: bytes, content_type: str, encoding: str, limits: Limits) -
     """Return the meant bytes; raises InvalidError for a malformed body, TooLargeError for a bomb."""
     for name in reversed([part.strip().lower() for part in encoding.split(",") if part.strip()]):
         body = _decompress(body, name, limits)
-    if content_type.partition(";")[0].strip().lower() == FORM:
-        return form_field(body)
-    return body
+    return form_field(body) if media_type(content_type) == FORM else body
+
+
+def media_type(content_type: str) -> str:
+    """Return a content type without its parameters.
+
+    >>> media_type("Text/CSV; charset=utf-8")
+    'text/csv'
+    """
+    return content_type.partition(";")[0].strip().lower()
 
 
 def form_field(body: bytes) -> bytes:

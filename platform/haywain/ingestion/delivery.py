@@ -8,21 +8,14 @@ import logging
 from dataclasses import replace
 
 from haywain.document import Document
-from haywain.errors import (
-    DeliveryError,
-    InvalidError,
-    NotFoundError,
-    StorageTroubleError,
-    TemporaryError,
-    TooLargeError,
-)
+from haywain.errors import DeliveryError, InvalidError, StorageTroubleError, TemporaryError, TooLargeError
 from haywain.ingestion.boundary import ends_record
 from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry
 from haywain.ingestion.policy import blamed_on, policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import quarantine
 from haywain.ingestion.request import Delivery, Request, decoded
-from haywain.ingestion.sink import sink_of
-from haywain.interfaces import Chunk, IngestionRule
+from haywain.ingestion.sink import rule_for, sink_key, targets_of
+from haywain.interfaces import Chunk, IByteStream, IngestionRule, Targets
 from haywain.portal import Portal, Site
 from haywain.values import Offset, Path, Receipt
 
@@ -59,31 +52,39 @@ def deliver(site: Site, request: Request) -> Receipt:
 
 def _nothing(site: Site, delivery: Delivery) -> Receipt:
     with site.open(delivery.request.user) as portal:
-        policy_of(portal, delivery.request.policy)
-        sink = portal.root.find("sink", delivery.tag)
+        policy = policy_of(portal, delivery.request.policy)
+        sink = portal.root.find("sink", sink_key(policy, delivery.tag))
         return Receipt("stored", sink.path if sink else Path(""), Offset(sink.size if sink else 0), 0)
 
 
 def _store(portal: Portal, delivery: Delivery) -> Receipt:
     """Append, in the running transaction, what the ledger does not know."""
-    rule, ledger, key = rule_of(portal, delivery.request.policy), Ledger.of(portal.root), delivery.key
+    policy, ledger, key = policy_of(portal, delivery.request.policy), Ledger.of(portal.root), delivery.key
+    rule = rule_of(portal, policy)
     known = ledger.find(key) if key else None
     if key and known is not None:
         if known.matches(BodyIdentity.of([delivery.body])):
             return known.receipt()
         return _store_rest(portal, rule, delivery, known, key)
-    receipt = append(rule, delivery, sink_of(portal, route_of(rule, delivery.tag)), delivery.body)
+    targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
+    receipt = append(portal, rule, delivery.chunk(delivery.body), targets)
     if key:
         ledger.add(key, receipt, BodyIdentity.of([delivery.body]), portal.site.settings.ledger_days)
     return receipt
 
 
-def append(rule: IngestionRule, delivery: Delivery, sink: Document, body: bytes) -> Receipt:
-    """Have the policy put bytes into a sink, in the running transaction; raises DeliveryError if it fails."""
+def append(portal: Portal, rule: IngestionRule, chunk: Chunk, targets: Targets) -> Receipt:
+    """Have the policy put a chunk into its sinks, in the running transaction; raises DeliveryError.
+
+    The length is that of what the main sink has gained; of one that is no file, that of the body.
+    """
+    sink: Document = targets.sink
     offset = sink.size
-    with blamed_on(rule):
-        rule.deliver(Chunk(delivery.tag, body, delivery.request.content_type), sink)
-    return Receipt("stored", sink.path, Offset(offset), sink.size - offset)
+    used = rule_for(portal, rule, sink)
+    with blamed_on(used):
+        used.deliver(chunk, targets)
+    length = sink.size - offset if IByteStream.providedBy(sink) else len(chunk.body)
+    return Receipt("stored", sink.path, Offset(offset), max(length, 0))
 
 
 def _store_rest(
@@ -95,18 +96,13 @@ def _store_rest(
         and known.is_prefix_of(delivery.body)
         and ends_record(delivery.body, known.body_length)
     ):
-        sink = _kept_sink(portal, known)
-        if sink is not None and sink.size == known.offset + known.length:
-            rest = append(rule, delivery, sink, delivery.body[known.body_length :])
+        policy = policy_of(portal, delivery.request.policy)
+        targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
+        sink: Document = targets.sink
+        if sink.path == known.path and sink.size == known.offset + known.length:
+            rest = append(portal, rule, delivery.chunk(delivery.body[known.body_length :]), targets)
             whole = Receipt("stored", sink.path, Offset(known.offset), known.length + rest.length)
             window = portal.site.settings.ledger_days
             Ledger.of(portal.root).add(key, whole, BodyIdentity.of([delivery.body]), window)
             return whole
     raise DeliveryError("The Idempotency-Key was used for other bytes")
-
-
-def _kept_sink(portal: Portal, known: LedgerEntry) -> Document | None:
-    try:
-        return portal[known.path]
-    except NotFoundError:
-        return None

@@ -202,8 +202,9 @@ def _lock_of(site: Site, path: str) -> str:
     Else a large upload, which takes seconds, would meet a conflict with a quick delivery at every try.
     """
     with site.open() as portal:
-        sinks = (claim for claim in portal[path].claims if claim.startswith("sink:"))
-        return next(sinks, f"stream:{path}")
+        sinks = (claim[len("sink:") :] for claim in portal[path].claims if claim.startswith("sink:"))
+        tags = (f"sink:{sink.rpartition('/')[2]}" for sink in sinks)  # it may stand behind its policy
+        return next(tags, f"stream:{path}")
 
 
 def _writable(portal: Portal, path: str) -> Document:

@@ -8,8 +8,8 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import POSError
 
 from haywain.document import Document
-from haywain.errors import DeliveryError, NotFoundError, TemporaryError
-from haywain.interfaces import IngestionRule, Route
+from haywain.errors import DeliveryError, InvalidError, NotFoundError, TemporaryError, TooLargeError
+from haywain.interfaces import Chunk, IngestionRule, Route
 from haywain.portal import Portal
 from haywain.security import require
 
@@ -26,16 +26,24 @@ def policy_of(portal: Portal, id: str) -> Document:
     return policy
 
 
-def rule_of(portal: Portal, id: str) -> IngestionRule:
-    """Return the rule that the policy of an id follows; raises NotFoundError or ForbiddenError."""
-    policy = policy_of(portal, id)
+def add_missing(portal: Portal) -> None:
+    """Make the policy of each rule that has none."""
+    for name, rule in portal.site.registry.ingestion_policies.items():
+        if name not in portal.root["portal_ingestion_policies"]:
+            policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
+            policy.state = "validated"
+
+
+def rule_of(portal: Portal, policy: Document) -> IngestionRule:
+    """Return the rule that a policy follows; raises UnknownNameError."""
     return portal.site.registry.rule(cast(Any, policy).rule)  # Any: an IngestionPolicy, not imported here
 
 
-def route_of(rule: IngestionRule, tag: str) -> Route:
-    """Return where a tag goes; raises DeliveryError if the policy does not know it."""
+def route_of(rule: IngestionRule, chunk: Chunk) -> Route:
+    """Return where a chunk goes; raises DeliveryError if the policy does not know it."""
+    by_chunk = getattr(rule, "route_chunk", None)
     with blamed_on(rule):
-        route = rule.route(tag)
+        route: Route | None = by_chunk(chunk) if by_chunk is not None else rule.route(chunk.tag)
     if route is None:
         raise DeliveryError(f"The policy {rule.name!r} knows no way for this tag")
     return route
@@ -48,5 +56,7 @@ def blamed_on(rule: IngestionRule) -> Iterator[None]:
         yield
     except (TemporaryError, TransientError, POSError, OSError, MemoryError):
         raise
+    except (DeliveryError, InvalidError, TooLargeError) as error:
+        raise DeliveryError(f"The policy {rule.name!r} refused it: {error.detail}") from error
     except Exception as error:  # a policy may raise whatever it likes
         raise DeliveryError(f"The policy {rule.name!r} raised {type(error).__name__}: {error}") from error

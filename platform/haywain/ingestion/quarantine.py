@@ -87,7 +87,8 @@ def _check_room(portal: Portal, length: int) -> None:
 def _kept_headers(request: Request) -> tuple[tuple[str, str], ...]:
     form = request.query_chunk is not None and not request.body
     content_type = "application/x-www-form-urlencoded" if form else request.content_type
-    return (("Content-Type", content_type[:255]), ("Content-Encoding", request.content_encoding[:255]))
+    kept = (("Content-Type", content_type[:255]), ("Content-Encoding", request.content_encoding[:255]))
+    return (*kept, ("Content-Disposition", request.disposition[:1000])) if request.disposition else kept
 
 
 def request_of(kept: Any, user: User) -> Request:  # Any: a Quarantine, which this layer does not import
@@ -100,5 +101,6 @@ def request_of(kept: Any, user: User) -> Request:  # Any: a Quarantine, which th
         user=user,
         content_type=headers.get("Content-Type", ""),
         content_encoding=headers.get("Content-Encoding", ""),
+        disposition=headers.get("Content-Disposition", ""),
         key=kept.properties.key,
     )

@@ -12,10 +12,10 @@ from haywain.errors import DeliveryError, InvalidError, NotFoundError
 from haywain.ingestion.boundary import ends_record
 from haywain.ingestion.delivery import append
 from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry
-from haywain.ingestion.policy import route_of, rule_of
+from haywain.ingestion.policy import policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import kept_keys, request_of
 from haywain.ingestion.request import Delivery, decoded
-from haywain.ingestion.sink import sink_of
+from haywain.ingestion.sink import targets_of
 from haywain.portal import Portal, Site
 from haywain.security import User, require
 from haywain.values import Receipt
@@ -32,7 +32,7 @@ def replay(site: Site, path: str, user: User) -> Receipt:
         require(user, "edit", kept)
         if kept.state != "quarantined":
             raise InvalidError(f"{path} is {kept.state} already")
-        rule_of(portal, kept.properties.policy)  # whatever else is wrong, it must be there
+        rule_of(portal, policy_of(portal, kept.properties.policy))  # whatever else is wrong, it must be there
         delivery = decoded(request_of(kept, user), site.settings)
         receipt = _store(portal, delivery, kept)
         kept.state = "replayed"
@@ -47,7 +47,12 @@ def replay(site: Site, path: str, user: User) -> Receipt:
 
 def _store(portal: Portal, delivery: Delivery, kept: Any) -> Receipt:  # Any: a Quarantine
     """Append what the stream does not have, in the running transaction, and note it under a key."""
-    rule, ledger, request = rule_of(portal, delivery.request.policy), Ledger.of(portal.root), delivery.request
+    policy, ledger, request = (
+        policy_of(portal, delivery.request.policy),
+        Ledger.of(portal.root),
+        delivery.request,
+    )
+    rule = rule_of(portal, policy)
     identity, raw = BodyIdentity.of([delivery.body]), BodyIdentity.of([request.body])
     key, own = kept_keys(kept.properties.scope, request.policy, request.key, raw)
     known = ledger.find(key) if request.key else None
@@ -57,9 +62,9 @@ def _store(portal: Portal, delivery: Delivery, kept: Any) -> Receipt:  # Any: a 
             return known.receipt()
         _refuse_before(portal, known)
         key, identity = own, raw
-    sink = sink_of(portal, route_of(rule, delivery.tag))
-    body = delivery.body if known is None or is_first else _rest(delivery.body, known, sink)
-    receipt = append(rule, delivery, sink, body)
+    targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
+    body = delivery.body if known is None or is_first else _rest(delivery.body, known, targets.sink)
+    receipt = append(portal, rule, delivery.chunk(body), targets)
     if request.key:
         ledger.add(key, receipt, identity, portal.site.settings.ledger_days)
     return receipt

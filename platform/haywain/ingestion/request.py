@@ -1,15 +1,17 @@
 """What an agent sent, as it came and as it is meant."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from haywain import clock
 from haywain.errors import InvalidError
-from haywain.ingestion.decoding import Limits, decode_body, form_field
+from haywain.ingestion.decoding import FORM, Limits, decode_body, form_field, media_type
 from haywain.ingestion.ledger import ledger_key
 from haywain.ingestion.tag import parse_tag
+from haywain.interfaces import Chunk
 from haywain.security import SYSTEM, User
 from haywain.settings import Settings
+from haywain.values import RecordLimits
 
 KEY_BYTES = 255
 """Longest Idempotency-Key."""
@@ -28,6 +30,7 @@ class Request:
     query_chunk: bytes | None = None
     user: User = SYSTEM
     agent: str = ""
+    disposition: str = ""
 
     @property
     def scope(self) -> str:
@@ -42,6 +45,7 @@ class Delivery:
     request: Request
     tag: str
     body: bytes
+    limits: RecordLimits = field(default_factory=RecordLimits)
 
     @property
     def key(self) -> bytes | None:
@@ -52,6 +56,14 @@ class Delivery:
             else None
         )
 
+    def chunk(self, body: bytes) -> Chunk:
+        """Return these bytes of it as a policy gets them."""
+        headers = {"Content-Disposition": self.request.disposition} if self.request.disposition else {}
+        content_type = self.request.content_type
+        if media_type(content_type) == FORM:  # what it was sent in, and not what it is
+            content_type = "application/octet-stream"
+        return Chunk(self.tag, body, content_type, headers, self.limits)
+
 
 def decoded(request: Request, settings: Settings) -> Delivery:
     """Return what a request means; raises InvalidError or TooLargeError if it means nothing."""
@@ -59,12 +71,12 @@ def decoded(request: Request, settings: Settings) -> Delivery:
         raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
     _check_age(request, settings.ledger_days)
     tag = parse_tag(request.tag)
+    records = RecordLimits(settings.record_nesting, settings.record_elements, settings.record_key_bytes)
     if request.query_chunk is not None and not request.body:
-        return Delivery(request, tag, form_field(b"data_chunk=" + request.query_chunk))
+        return Delivery(request, tag, form_field(b"data_chunk=" + request.query_chunk), records)
     limits = Limits(settings.decoded_bytes)
-    return Delivery(
-        request, tag, decode_body(request.body, request.content_type, request.content_encoding, limits)
-    )
+    body = decode_body(request.body, request.content_type, request.content_encoding, limits)
+    return Delivery(request, tag, body, records)
 
 
 def _check_age(request: Request, window_days: int) -> None:

@@ -29,6 +29,7 @@ _VIEWS = (
     "buckets",
     "slices",
     "activities",
+    "policies",
     "upkeep",
     "tus",
     "streamed",

@@ -73,6 +73,7 @@ class IngestApplication:
                 query_chunk=query.get("data_chunk"),
                 user=user,
                 agent=environ.get("HTTP_USER_AGENT", ""),
+                disposition=environ.get("HTTP_CONTENT_DISPOSITION", ""),
             ),
         )
 

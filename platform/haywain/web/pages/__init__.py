@@ -17,6 +17,7 @@ _MODULES = (
     "activities",
     "runs",
     "policies",
+    "fast_input",
     "quarantine",
     "people",
     "tokens",

@@ -110,6 +110,8 @@ def _destinations(request: Request) -> tuple[Destination, ...]:
     here = request.path_info.strip("/").partition("/")[0]
     found = [Destination("/", "Home", "home", not here)]
     for id, cls in kinds_by_module(request).items():
+        if not cls.in_navigation and here != id:
+            continue
         badge = waiting(request) if cls.portal_type == "Quarantine" else 0
         found.append(Destination(f"/{id}", plural(cls.portal_type), cls.icon, here == id, badge))
         if id == _BEFORE_ACTIVITIES:

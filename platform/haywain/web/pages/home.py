@@ -71,6 +71,8 @@ def _tiles(request: Request) -> tuple[Tile, ...]:
     sums = index.sums("portal_type", Query(_listed(request), hidden=hidden))
     tiles = []
     for id, cls in kinds_by_module(request).items():
+        if not cls.in_navigation:
+            continue
         count, size = sums.get(cls.portal_type, (0, 0))
         waits = cls.portal_type == "Quarantine" and count > 0
         detail = size_text(size) if size else ""

@@ -142,14 +142,21 @@ def show_module(context: Module, request: Request) -> Values:
         "listing": found,
         "new_href": f"{href_of(context.id)}/new" if may_add else "",
         "is_search": False,
+        "problems": _problems(request) if cls.portal_type == "Ingestion Policy" else (),
     }
+
+
+def _problems(request: Request) -> tuple[str, ...]:
+    """Return why files of rules cannot be used, of those that have changed since the start."""
+    return tuple(request.site.registry.problems.values())
 
 
 def search(context: PortalRoot, request: Request) -> Values:
     """Search all documents."""
     kinds = kinds_by_module(request)
     columns: tuple[str, ...] = ("reference", "portal_type", "size", "state", "modified")
-    where: dict[str, Any] = {}  # Any: search values
+    told = [cls.portal_type for cls in kinds.values() if cls.in_search]
+    where: dict[str, Any] = {"portal_type": told}  # Any: search values
     found = listing(request, columns, where, states_of(*kinds.values()), "-modified")
     return {
         "heading": "Search",
@@ -158,6 +165,7 @@ def search(context: PortalRoot, request: Request) -> Values:
         "listing": found,
         "new_href": "",
         "is_search": True,
+        "problems": (),
     }
 
 

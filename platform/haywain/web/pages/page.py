@@ -23,6 +23,7 @@ _NEEDS_A_QUESTION = {
     "delete": "Delete this? It will no longer be listed.",
     "discard": "Discard this? It can not be replayed any more.",
     "invalidate": "Is this to end now?",
+    "cancel": "Cancel this? It cannot be started again.",
 }
 
 

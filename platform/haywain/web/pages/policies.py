@@ -1,7 +1,8 @@
 """The page of an Ingestion Policy: what its rule does, where to send, and configurations to copy."""
 
 import inspect
-import shlex
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -9,59 +10,75 @@ from pyramid.request import Request
 
 from haywain.document import Document
 from haywain.errors import UnknownNameError
+from haywain.ingestion.fast_input import arrivals, quarantined
 from haywain.security import may
+from haywain.web.configurations import configurations_of
 from haywain.web.pages.document import facts_of
-from haywain.web.pages.figures import count_text
-from haywain.web.pages.page import Values, add_page, command_of, head_of, href_of, url_of
+from haywain.web.pages.figures import Moment, count_text, size_text
+from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, url_of
 
 MOST_COUNTED = 500
 """So many of the latest in quarantine are looked at: the policy is no column of the catalog."""
 
-FLUENTD = """\
-<match your.tags.**>
-  @type http
-  endpoint {url}?reference=${{tag}}
-  content_type application/octet-stream
-  headers_from_placeholders {{"Idempotency-Key":"${{chunk_id}}"}}
-  retryable_response_codes 408,425,429,500,502,503,504
-  error_response_as_unrecoverable false
-  open_timeout 10
-  read_timeout 60
-  <auth>
-    method basic
-    username token
-    password THE_TOKEN
-  </auth>
-  <format>
-    @type msgpack
-  </format>
-  <buffer tag>
-    @type file
-    path /var/lib/fluent/haywain
-    chunk_limit_size 8m
-    flush_interval 1s
-    retry_forever true
-    retry_max_interval 30s
-    overflow_action block
-  </buffer>
-</match>
-"""
+MOST_SHOWN = 5
+"""So many sinks, and requests in quarantine, are named."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A sink into which something came."""
+
+    href: str
+    name: str
+    size: str
+    moment: Moment
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A request that is in quarantine."""
+
+    href: str
+    tag: str
+    reason: str
+    moment: Moment
 
 
 def show(context: Document, request: Request) -> Values:
     """Show a policy."""
-    url = url_of(request, f"{context.path}/ingest")
+    title, rule = _rule(context, request)
+    kept = quarantined(request.portal, context, MOST_COUNTED + 1)
     return {
         "head": head_of(context, request),
-        "url": f"{url}?reference=TAG",
-        "title": _rule(context, request)[0],
-        "rule": _rule(context, request)[1],
+        "url": f"{url_of(request, f'{context.path}/ingest')}?reference=TAG",
+        "title": title,
+        "rule": rule,
+        "is_on": context.state not in ("invalidated", "deleted"),
+        "problem": request.site.registry.problem_of(str(getattr(context, "rule", context.id))),
         "facts": facts_of(context, request),
-        "waiting": _waiting(context, request),
-        "curl": _curl(url, request),
-        "fluentd": FLUENTD.format(url=url),
+        "waiting": _waiting(len(kept)),
+        "recent": tuple(_kept(one) for one in kept[:MOST_SHOWN]),
+        "configurations": configurations_of(request, context),
         "token_href": _token_href(context) if may(request.user, "manage") else "",
+        **_arrivals(context, request),
     }
+
+
+def _arrivals(policy: Document, request: Request) -> Values:
+    """Return what has come to a policy with sinks of its own."""
+    if not policy.linked("specialise"):
+        return {"arrivals": None, "sinks": ()}
+    found = arrivals(request.portal, policy)
+    shown = [
+        Arrived(href_of(sink.path), name_of(sink), size_text(sink.size), Moment.at(sink.modified))
+        for sink in found.sinks[:MOST_SHOWN]
+    ]
+    return {"arrivals": found, "sinks": tuple(shown)}
+
+
+def _kept(found: Any) -> Kept:  # Any: a Quarantine, which this layer does not import
+    given = found.properties
+    return Kept(href_of(found.path), given.tag or "(none)", given.reason[:200], Moment.at(found.created))
 
 
 def _rule(policy: Document, request: Request) -> tuple[str, tuple[str, ...]]:
@@ -75,23 +92,10 @@ def _rule(policy: Document, request: Request) -> tuple[str, tuple[str, ...]]:
     return rule.title, tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-def _waiting(policy: Document, request: Request) -> str:
+def _waiting(count: int) -> str:
     """Return how many requests to this policy are in quarantine; "" for none, counted up to a limit."""
-    hits = request.portal.catalog(
-        portal_type="Quarantine", state="quarantined", sort_on="-created", limit=MOST_COUNTED
-    )
-    count = sum(1 for kept in hits if kept.properties.policy == policy.id)
-    text = count_text(count, "request")
-    return (f"At least {text}" if hits.next else text) if count else ""
-
-
-def _curl(url: str, request: Request) -> str:
-    kind = "--header 'Content-Type: application/octet-stream'"
-    key = '--header "Idempotency-Key: $(sha256sum < FILE | cut -c-64)"'
-    target = shlex.quote(f"{url}?reference=my-sensor.my-product")
-    return command_of(
-        f"curl --user {shlex.quote(request.user.login)}", kind, key, "--data-binary @FILE", target
-    )
+    text = count_text(min(count, MOST_COUNTED), "request")
+    return (f"At least {text}" if count > MOST_COUNTED else text) if count else ""
 
 
 def _token_href(policy: Document) -> str:

@@ -1,0 +1,27 @@
+"""Data Ingestion: that data of a supply is coming in, from its first byte on."""
+
+from pydantic import Field
+
+from haywain.document import Document, Properties
+
+
+class DataIngestionProperties(Properties):
+    """From where to where."""
+
+    source: str = Field("", max_length=255, description="Who or what sends.")
+    destination: str = Field("", max_length=255, description="Who or what it is for.")
+
+
+class DataIngestion(Document):
+    """An execution of a Data Supply (category `specialise`): made by the first post of a tag, with its lines.
+
+    Started while the supply is validated; a draft where the default supply had to serve, for a person to look
+    at.  It tells what happens and decides nothing: what ends a delivery is to invalidate policy or sink.
+    """
+
+    portal_type = "Data Ingestion"
+    module_id = "data_ingestion_module"
+    schema = DataIngestionProperties
+    workflow_name = "simulation"
+    in_search = False
+    icon = "stream"
