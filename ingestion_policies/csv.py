@@ -25,7 +25,7 @@ class Csv:
 
     def route(self, tag: str) -> Route | None:
         """Return the sink of a tag; every valid tag has one."""
-        return Route.of_tag(tag)
+        return Route.of_tag(tag, content_type="text/csv")
 
     def deliver(self, chunk: Chunk, targets: Targets) -> None:
         """Append a row for each record, under a header if they are the first."""

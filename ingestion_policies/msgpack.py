@@ -17,7 +17,7 @@ class Msgpack:
 
     def route(self, tag: str) -> Route | None:
         """Return the sink of a tag; every valid tag has one."""
-        return Route.of_tag(tag)
+        return Route.of_tag(tag, content_type="application/msgpack")
 
     def deliver(self, chunk: Chunk, targets: Targets) -> None:
         """Append the records."""

@@ -1,8 +1,12 @@
 """WAV: whole recordings, each a stream of its own."""
 
+from dataclasses import replace
+
 from haywain.analysis.wav import MAGIC, UNKNOWN_SIZE
 from haywain.errors import DeliveryError
 from haywain.interfaces import Chunk, Route, Targets
+
+_TYPE = "audio/x-wav"
 
 
 class Wav:
@@ -18,20 +22,18 @@ class Wav:
 
     def route(self, tag: str) -> Route | None:
         """Return the sink of a file that has no other name than its tag."""
-        return Route.of_tag(tag)
+        return Route.of_tag(tag, content_type=_TYPE)
 
     def route_chunk(self, chunk: Chunk) -> Route | None:
         """Return the sink of a file: named by its header; who delivers what is told by the tag."""
-        by_tag = Route.of_tag(chunk.tag)
-        name = chunk.filename
-        return Route(name, by_tag.product, by_tag.supply, by_tag.portal_type) if name else by_tag
+        by_tag = Route.of_tag(chunk.tag, content_type=_TYPE)
+        return replace(by_tag, sink=chunk.filename) if chunk.filename else by_tag
 
     def deliver(self, chunk: Chunk, targets: Targets) -> None:
         """Store the file, once."""
         _check(chunk.body)
         sink = targets.sink
         if not sink.size:
-            sink.edit(content_type="audio/x-wav")
             sink.append(chunk.body)
         elif sink.size != len(chunk.body) or sink.read() != chunk.body:
             raise DeliveryError(

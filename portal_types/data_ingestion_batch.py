@@ -1,6 +1,7 @@
 """Data Ingestion Batch: parts that belong together, such as the files of one flight."""
 
-from haywain.document import Document
+from haywain.document import Document, PortalRoot
+from haywain.portal_types._named import claim_name
 
 
 class DataIngestionBatch(Document):
@@ -12,3 +13,12 @@ class DataIngestionBatch(Document):
     portal_type = "Data Ingestion Batch"
     module_id = "data_ingestion_batch_module"
     icon = "stream"
+
+    def after_add(self, root: PortalRoot) -> None:
+        """Be found by its reference."""
+        claim_name(self)
+
+    def edit(self, /, **changes: object) -> None:
+        """Change properties; raises InvalidError, and then nothing is changed."""
+        super().edit(**changes)
+        claim_name(self)

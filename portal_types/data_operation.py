@@ -4,6 +4,7 @@ from pydantic import Field
 
 from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import UnknownNameError
+from haywain.portal_types._named import claim_name
 
 
 class DataOperationProperties(Properties):
@@ -34,8 +35,14 @@ class DataOperation(Document):
         return found
 
     def after_add(self, root: PortalRoot) -> None:
-        """Check that the rule is there; raises UnknownNameError."""
+        """Be found by its reference; raises UnknownNameError if the rule is not there."""
         self.before_change(self.properties)
+        claim_name(self)
+
+    def edit(self, /, **changes: object) -> None:
+        """Change properties; raises InvalidError, and then nothing is changed."""
+        super().edit(**changes)
+        claim_name(self)
 
     def before_change(self, properties: Properties) -> None:
         """Refuse a rule that is not there; raises UnknownNameError."""

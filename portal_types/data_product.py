@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from haywain.document import Document, Properties
+from haywain.document import Document, PortalRoot, Properties
+from haywain.portal_types._named import claim_name
 
 
 class DataProductProperties(Properties):
@@ -21,3 +22,12 @@ class DataProduct(Document):
     module_id = "data_product_module"
     schema = DataProductProperties
     icon = "product"
+
+    def after_add(self, root: PortalRoot) -> None:
+        """Be found by its reference."""
+        claim_name(self)
+
+    def edit(self, /, **changes: object) -> None:
+        """Change properties; raises InvalidError, and then nothing is changed."""
+        super().edit(**changes)
+        claim_name(self)

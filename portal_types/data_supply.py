@@ -2,7 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from haywain.document import Document, Moment, Properties
+from haywain.document import Document, Moment, PortalRoot, Properties
+from haywain.portal_types._named import claim_name
 
 
 class DataSupplyProperties(Properties):
@@ -27,3 +28,18 @@ class DataSupply(Document):
     schema = DataSupplyProperties
     workflow_name = "supply"
     icon = "supply"
+
+    def after_add(self, root: PortalRoot) -> None:
+        """Be found by its reference."""
+        claim_name(self)
+
+    def edit(self, /, **changes: object) -> None:
+        """Change properties; raises InvalidError, and then nothing is changed."""
+        super().edit(**changes)
+        claim_name(self)
+
+    def after_transition(self, name: str) -> None:
+        """Be found where no other supply holds, once it is the default."""
+        root = self.__parent__.__parent__ if self.__parent__ is not None else None
+        if root is not None and self.state == "default" and f"default supply:{self.id}" not in self.claims:
+            root.claim("default supply", self.id, self)

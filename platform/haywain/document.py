@@ -29,6 +29,9 @@ from haywain.values import Path, Reference, Tid
 if TYPE_CHECKING:
     from haywain.activity.activation import Activation
 
+NAMED = "named"
+"""Kind of the unique keys by which `PortalRoot.named` finds documents."""
+
 NAME_LENGTH = 255
 """Most characters of a reference or a title."""
 
@@ -328,6 +331,11 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
     def find(self, kind: str, key: str) -> Document | None:
         """Return the document that holds a unique key."""
         return cast("Document | None", self.unique.get(f"{kind}:{key}"))
+
+    def named(self, portal_type: str, reference: str) -> list[Document]:
+        """Return the documents of a kind that has its references here, the oldest first."""
+        begin = f"{NAMED}:{portal_type}\0{reference}\0"
+        return list(self.unique.values(begin, f"{begin}\U0010ffff"))
 
     def claim(self, kind: str, key: str, document: Document) -> None:
         """Give a unique key to a document; raises DuplicateError if another has it."""

@@ -63,7 +63,7 @@ class Route:
 
     `also` are further sinks; a rule finds each among its targets by its `name`.  `portal_type` is the kind of
     the sink; where it is the usual one, the product may name another.  `batch` groups what several tags
-    deliver.
+    deliver; `content_type` is that of the bytes, where the name of the sink is not to tell.
     """
 
     sink: str
@@ -73,9 +73,10 @@ class Route:
     name: str = field(default="sink", kw_only=True)
     also: "tuple[Route, ...]" = field(default=(), kw_only=True)
     batch: str = field(default="", kw_only=True)
+    content_type: str = field(default="", kw_only=True)
 
     @classmethod
-    def of_tag(cls, tag: str, portal_type: str = USUAL_SINK) -> Self:
+    def of_tag(cls, tag: str, portal_type: str = USUAL_SINK, *, content_type: str = "") -> Self:
         """Return the route of `sensor.product`: a sink named like the tag, the rest by its first dot.
 
         A tag without a dot is its own product and its own supply.
@@ -86,7 +87,7 @@ class Route:
         supply, _, product = tag.partition(".")
         if not supply or not product:
             supply = product = tag
-        return cls(tag, product, supply, portal_type)
+        return cls(tag, product, supply, portal_type, content_type=content_type)
 
     def each(self) -> "tuple[Route, ...]":
         """Return the routes to all sinks, this one first."""

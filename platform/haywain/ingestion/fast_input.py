@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from haywain.document import Document
@@ -15,6 +16,7 @@ from haywain.security import require
 
 DEFAULT_RULE = "append_as_is"
 USE = "big_data/ingestion/stream"
+_MOST_SINKS = 1000  # that are looked at to tell what has come
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,7 @@ def _sinks(portal: Portal, policy: Document) -> Iterator[Document]:
     if not policy.linked("specialise"):
         return
     begin = f"sink:{policy.id}/"
-    for key in portal.root.unique.keys(begin, f"{begin}\U0010ffff"):
-        yield portal.root.unique[key]
+    yield from islice(portal.root.unique.values(begin, f"{begin}\U0010ffff"), _MOST_SINKS)
 
 
 def quarantined(portal: Portal, policy: Document, most: int = 500) -> list[Any]:  # Any: Quarantine

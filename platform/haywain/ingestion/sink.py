@@ -69,7 +69,9 @@ def _new_sink(portal: Portal, route: Route, product: Document, supply: Document)
     kind = route.portal_type
     if kind == USUAL_SINK:
         kind = cast(Any, product).properties.sink_portal_type  # Any: a Data Product, not imported here
-    guessed = _types.guess_type(f"./{route.sink}")[0]  # else `data:` and `http:` are taken for URLs
+    guessed = (
+        route.content_type or _types.guess_type(f"./{route.sink}")[0]
+    )  # else `data:` and `http:` are taken for URLs
     has_type = "content_type" in portal.site.registry.portal_type(kind).schema.model_fields
     sink = portal.new(
         kind,

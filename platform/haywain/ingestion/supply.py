@@ -10,7 +10,6 @@ Only the first post comes here: later ones find the sink.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, cast
 
 from haywain import clock
@@ -20,7 +19,6 @@ from haywain.interfaces import Route
 from haywain.portal import Portal
 
 _OVER = ("invalidated", "deleted")
-_MOST = 1000  # namesakes that are looked at: a `%` in a reference finds many
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,7 @@ def supply_for(portal: Portal, policy: Document, reference: str) -> Document:
     """Return the supply by which a tag may begin to be delivered; raises DeliveryError if none holds."""
     own = list(documents_at(portal, policy.linked("specialise")))
     candidates = own or list(_named(portal, "Data Supply", "supply", reference))
-    defaults = portal.catalog(portal_type="Data Supply", state="default", sort_on="created", limit=_MOST)
-    found: Iterator[Document] = chain(candidates, defaults)
-    for supply in found:
+    for supply in (*candidates, *_defaults(portal)):
         if supply.state in ("validated", "default") and not _why_not(supply):
             return supply
     if candidates:
@@ -47,6 +43,12 @@ def supply_for(portal: Portal, policy: Document, reference: str) -> Document:
             " default: change or validate it, then replay this"
         )
     return _new(portal, "Data Supply", "supply", reference)
+
+
+def _defaults(portal: Portal) -> list[Document]:
+    begin = "default supply:"
+    found = portal.root.unique.values(begin, f"{begin}\U0010ffff")
+    return [supply for supply in found if supply.state == "default"]
 
 
 def _why_not(supply: Document) -> str:
@@ -78,11 +80,11 @@ def product_for(portal: Portal, policy: Document, route: Route) -> Document:
 
 def _named(portal: Portal, portal_type: str, kind: str, reference: str) -> Iterator[Document]:
     """Yield the documents of a reference, first the one that the root knows by it."""
-    known = portal.root.find(kind, reference)
+    known = portal.root.find(kind, reference)  # of databases from before references were kept there
     if known is not None and known.state != "deleted":
         yield known
-    for found in portal.catalog(portal_type=portal_type, reference=reference, sort_on="created", limit=_MOST):
-        if found.reference == reference and found is not known and found.state != "deleted":
+    for found in portal.root.named(portal_type, reference):
+        if found is not known and found.state != "deleted":
             yield found
 
 

@@ -13,6 +13,7 @@ from pyramid.request import Request
 from haywain.document import Document
 
 NO_TOKEN = "THE_TOKEN"  # noqa: S105  # what stands where a token belongs
+_EXAMPLE = "my-sensor.my-product"
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,13 @@ def configurations_of(request: Request, policy: Document, secret: str = "") -> l
         "base": base,
         "url": f"{base}/ingest",
         "portal": request.host_url,
-        "policy": quote(policy.id, safe=""),
+        "policy": policy.id,
+        "name": policy.id if has_own_tags else _EXAMPLE,
         "path": f"{address.path}/ingest",
         "host": address.hostname or "",
         "port": address.port or (443 if address.scheme == "https" else 80),
         "is_tls": address.scheme == "https",
-        "tag": quote(policy.id, safe="") if has_own_tags else "my-sensor.my-product",
+        "tag": quote(policy.id, safe="") if has_own_tags else _EXAMPLE,
         "token": secret or NO_TOKEN,
         "credentials": f"token:{secret}" if secret else shlex.quote(request.user.login),
     }

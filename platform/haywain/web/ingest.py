@@ -73,7 +73,7 @@ class IngestApplication:
                 query_chunk=query.get("data_chunk"),
                 user=user,
                 agent=environ.get("HTTP_USER_AGENT", ""),
-                disposition=environ.get("HTTP_CONTENT_DISPOSITION", ""),
+                disposition=_text(environ.get("HTTP_CONTENT_DISPOSITION", "")),
             ),
         )
 
@@ -96,6 +96,11 @@ def _query(text: str) -> dict[str, bytes]:
         name, _, value = part.partition("=")
         found.setdefault(name, value.encode("latin-1"))
     return found
+
+
+def _text(header: str) -> str:
+    """Return a header that may be UTF-8, which WSGI hands over byte by byte."""
+    return header.encode("latin-1").decode("utf-8", "replace")
 
 
 def _accept(receipt: Receipt, start_response: Callable[..., Any]) -> Iterable[bytes]:
