@@ -138,7 +138,7 @@ def _fresh_rule(path: Path, known: dict[str, IngestionRule]) -> IngestionRule:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        if isinstance(error, RegistryError) or not isinstance(error, Exception):
+        if isinstance(error, RegistryError) or not isinstance(error, Exception | SystemExit):
             raise
         raise RegistryError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return rule
