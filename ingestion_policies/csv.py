@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from haywain.errors import DeliveryError
+from haywain.errors import DeliveryError, InvalidError
 from haywain.ingestion.records import Record, format_of, has_header, records_of, rows_of
 from haywain.ingestion.writing import csv_lines, with_time
 from haywain.interfaces import Chunk, Route, Targets
-from haywain.values import MIB
+from haywain.values import KIB, MIB, RecordLimits
 
 _Row = list[Any]  # Any: what the records hold
 
@@ -46,9 +46,16 @@ def _first_row(sink: Any) -> list[str]:  # Any: a Data Stream
         raise DeliveryError(
             f"The header of {sink.path} has expired; keep a CSV stream whole, or begin another"
         )
-    head = sink.read(0, MIB)
-    rows = rows_of(head[: head.rfind(b"\n") + 1] or head, ",", Chunk("", b"", "").limits)
-    return rows[0]
+    size = 4 * KIB
+    while True:  # a quoted name may hold line ends
+        head = sink.read(0, size)
+        try:
+            whole = head if len(head) < size else head[: head.rindex(b"\n") + 1]
+            return rows_of(whole, ",", RecordLimits())[0]
+        except (ValueError, IndexError, InvalidError):
+            if len(head) < size or size >= MIB:
+                raise DeliveryError(f"{sink.path} begins with no row of CSV") from None
+            size *= 2
 
 
 def _placed(rows: list[list[str]], first: list[str]) -> Iterator[_Row]:

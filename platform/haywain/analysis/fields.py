@@ -27,7 +27,7 @@ def sniff_delimiter(lines: Iterable[str]) -> str:
     """
     sample = list(lines)[:20]
     best, best_score = ",", (0, 0)
-    for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS if sample else ():
         counts = [_count(line, delimiter) for line in sample]
         common = max(set(counts), key=counts.count)
         score = (counts.count(common), -DELIMITERS.index(delimiter))

@@ -8,6 +8,7 @@ from typing import Any
 from haywain.document import Document
 from haywain.errors import DuplicateError, InvalidError
 from haywain.ids import check_id
+from haywain.ingestion.policy import blamed_on
 from haywain.ingestion.supply import documents_at, find_or_make
 from haywain.ingestion.tag import parse_tag
 from haywain.interfaces import USUAL_SINK
@@ -56,7 +57,8 @@ def add_policy(portal: Portal, reference: str, title: str = "", rule: str = "") 
     if reference in portal.root["portal_ingestion_policies"]:
         raise DuplicateError(f"There is already an Ingestion Policy {reference!r}; choose another reference")
     title = title or reference
-    route = found_rule.route(reference)
+    with blamed_on(found_rule):
+        route = found_rule.route(reference)
     kind = route.portal_type if route is not None else USUAL_SINK
     product = find_or_make(portal, "Data Product", "product", reference, title=title, sink_portal_type=kind)
     supply = find_or_make(portal, "Data Supply", "supply", reference, title=title)
@@ -119,7 +121,7 @@ def _token(portal: Portal, policy: str) -> Document:
 def arrivals(portal: Portal, policy: Document) -> Arrivals:
     """Return what has come to a policy that has sinks of its own."""
     sinks = sorted(_sinks(portal, policy), key=lambda sink: -sink.modified)
-    return Arrivals(tuple(sinks), sum(sink.size for sink in sinks), len(quarantined(portal, policy)))
+    return Arrivals(tuple(sinks), sum(sink.size for sink in sinks), len(quarantined(portal, policy)[0]))
 
 
 def _sinks(portal: Portal, policy: Document) -> Iterator[Document]:
@@ -129,7 +131,11 @@ def _sinks(portal: Portal, policy: Document) -> Iterator[Document]:
     yield from islice(portal.root.unique.values(begin, f"{begin}\U0010ffff"), _MOST_SINKS)
 
 
-def quarantined(portal: Portal, policy: Document, most: int = 500) -> list[Any]:  # Any: Quarantine
-    """Return what was sent to a policy and is in quarantine, of the latest so many, newest first."""
+def quarantined(portal: Portal, policy: Document, most: int = 500) -> tuple[list[Any], bool]:
+    """Return what of the latest so many in quarantine was sent to a policy, and whether these are all.
+
+    Any: a Quarantine, which this layer does not import.
+    """
     hits = portal.catalog(portal_type="Quarantine", state="quarantined", sort_on="-created", limit=most)
-    return [kept for kept in hits if kept.properties.policy == policy.id]  # type: ignore[attr-defined]  # a Quarantine
+    kept: list[Any] = list(hits)
+    return [one for one in kept if one.properties.policy == policy.id], not hits.next

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,17 @@ def json_lines(records: Iterable[Record]) -> bytes:
     b'{"time":"2023-11-14T22:13:20.500000000Z","speed":7.5}\n'
     """
     encoder = msgspec.json.Encoder(enc_hook=_plain)
-    return b"".join(encoder.encode(_plain_keys(with_time(record))) + b"\n" for record in records)
+    with _only_whole_characters():
+        return b"".join(encoder.encode(_plain_keys(with_time(record))) + b"\n" for record in records)
+
+
+@contextmanager
+def _only_whole_characters() -> Iterator[None]:
+    r"""Raise InvalidError for half a character, which JSON may hold as "\ud800"."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"A text holds half a character: {error.object[:20]!r}") from None
 
 
 def with_time(record: Record) -> Value:
@@ -77,7 +88,8 @@ def _key(key: Any) -> str:  # Any: as above
 def packed_objects(records: Iterable[Record]) -> bytes:
     """Return records as msgpack one after the other, those with a time as `[EventTime, record]`."""
     packer = msgpack.Packer(default=_packable)
-    return b"".join(packer.pack(_event(record)) for record in records)
+    with _only_whole_characters():
+        return b"".join(packer.pack(_event(record)) for record in records)
 
 
 def _event(record: Record) -> Value:
@@ -102,4 +114,5 @@ def csv_lines(rows: Iterable[Iterable[Value]]) -> bytes:
     """Return rows as lines of CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogatepass")
+    with _only_whole_characters():
+        return text.getvalue().encode()

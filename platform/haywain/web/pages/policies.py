@@ -47,7 +47,7 @@ class Kept:
 def show(context: Document, request: Request) -> Values:
     """Show a policy."""
     title, rule = _rule(context, request)
-    kept = quarantined(request.portal, context, MOST_COUNTED + 1)
+    kept, is_all = quarantined(request.portal, context, MOST_COUNTED)
     return {
         "head": head_of(context, request),
         "url": f"{url_of(request, f'{context.path}/ingest')}?reference=TAG",
@@ -56,7 +56,7 @@ def show(context: Document, request: Request) -> Values:
         "is_on": context.state not in ("invalidated", "deleted"),
         "problem": request.site.registry.problem_of(str(getattr(context, "rule", context.id))),
         "facts": facts_of(context, request),
-        "waiting": _waiting(len(kept)),
+        "waiting": _waiting(len(kept), is_all),
         "recent": tuple(_kept(one) for one in kept[:MOST_SHOWN]),
         "configurations": configurations_of(request, context),
         "token_href": _token_href(context) if may(request.user, "manage") else "",
@@ -92,10 +92,10 @@ def _rule(policy: Document, request: Request) -> tuple[str, tuple[str, ...]]:
     return rule.title, tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
-def _waiting(count: int) -> str:
-    """Return how many requests to this policy are in quarantine; "" for none, counted up to a limit."""
-    text = count_text(min(count, MOST_COUNTED), "request")
-    return (f"At least {text}" if count > MOST_COUNTED else text) if count else ""
+def _waiting(count: int, is_all: bool) -> str:
+    """Return how many requests to this policy are in quarantine; "" for none."""
+    text = count_text(count, "request")
+    return (text if is_all else f"At least {text}") if count else ""
 
 
 def _token_href(policy: Document) -> str:
