@@ -63,6 +63,8 @@ def test_configurations_are_ready_to_copy(manager: TestApp) -> None:
         assert made["token"] in text, client
         assert f"portal_ingestion_policies/{name}" in text or 'policy = "Gr' in text, client
         assert "&amp;" not in text and "&#" not in text
+    made_csv = manager.post_json(URL, {"reference": "rows", "rule": "csv"}, status=201).json
+    assert "Content-Type: text/csv" in made_csv["configurations"]["curl"]
     fluentd = made["configurations"]["fluentd"]
     assert 'headers_from_placeholders {"Idempotency-Key":"${chunk_id}"}' in fluentd and "503" in fluentd
 

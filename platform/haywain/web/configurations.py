@@ -13,6 +13,7 @@ from pyramid.request import Request
 from haywain.document import Document
 
 NO_TOKEN = "THE_TOKEN"  # noqa: S105  # what stands where a token belongs
+ANY_BYTES = "application/octet-stream"
 _EXAMPLE = "my-sensor.my-product"
 
 
@@ -75,9 +76,20 @@ def configurations_of(request: Request, policy: Document, secret: str = "") -> l
         "is_tls": address.scheme == "https",
         "tag": quote(policy.id, safe="") if has_own_tags else _EXAMPLE,
         "token": secret or NO_TOKEN,
+        "content_type": _content_type(request, policy),
         "credentials": f"token:{secret}" if secret else shlex.quote(request.user.login),
     }
     return [
         Configuration(client, render(f"haywain:templates/configurations/{client.name}.jinja2", values))
         for client in CLIENTS
     ]
+
+
+def _content_type(request: Request, policy: Document) -> str:
+    """Return the type of bytes that the policy's rule is for; that of any bytes where it says none."""
+    rule = request.site.registry.ingestion_policies.get(str(getattr(policy, "rule", policy.id)))
+    try:
+        route = rule.route(policy.id) if rule is not None else None
+    except Exception:  # a rule may raise whatever it likes
+        return ANY_BYTES
+    return (route.content_type if route is not None else "") or ANY_BYTES

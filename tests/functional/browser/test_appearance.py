@@ -32,6 +32,8 @@ PAGES = {
     "data-supply-edit": "{mast-2}/edit",
     "ingestion-policies": "/portal_ingestion_policies",
     "ingestion-policy": "/portal_ingestion_policies/default",
+    "ingestion-policy-new": "/portal_ingestion_policies/new",
+    "data-ingestions": "/data_ingestion_module",
     "quarantine": "/quarantine_module",
     "quarantined": "{../turbine-7}",
     "people": "/person_module",
@@ -93,6 +95,22 @@ def test_token_that_is_made_looks_right(page: Page) -> None:
     page.get_by_role("button", name="Create").click()
     page.get_by_role("heading", name="The token is made").wait_for()
     look(page, "token-made")
+
+
+def test_policy_that_is_made_and_waits_looks_right(page: Page, client: Client) -> None:
+    page.goto("/portal_ingestion_policies/new")
+    page.get_by_label("Reference").fill("weather-stations")
+    page.get_by_label("Rule").select_option("ndjson")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("heading", name="weather-stations is ready").wait_for()
+    look(page, "ingestion-policy-made")
+    url = "/portal_ingestion_policies/weather-stations/ingest?reference=north"
+    assert client("POST", url, b"nonsense", {"Content-Type": "text/plain"}).status == 200
+    expect(page.locator("#arrivals")).to_contain_text("could not be delivered")
+    assert client("POST", url, b'{"a":1}', {"Content-Type": "application/json"}).is_stored
+    page.goto("/portal_ingestion_policies/weather-stations")
+    expect(page.locator("#arrivals")).to_contain_text("It works")
+    look(page, "ingestion-policy-used")
 
 
 def test_login_is_no_wider_than_it_needs(page: Page) -> None:
