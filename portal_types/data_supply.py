@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from haywain import clock
 from haywain.document import Document, Moment, PortalRoot, Properties
 from haywain.portal_types._named import claim_name
 
@@ -28,6 +29,13 @@ class DataSupply(Document):
     schema = DataSupplyProperties
     workflow_name = "supply"
     icon = "supply"
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        found = self.properties
+        assert isinstance(found, DataSupplyProperties)
+        return found.expiration is not None and found.expiration.timestamp() <= clock.now_s()
 
     def after_add(self, root: PortalRoot) -> None:
         """Be found by its reference."""

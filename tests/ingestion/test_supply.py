@@ -161,6 +161,21 @@ def test_product_names_the_kind_of_sink(site: Site, send: Send, rule: Any) -> No
         assert portal[receipt.path].portal_type == "Data Bucket Stream"
 
 
+@pytest.mark.parametrize("kind", ["Ingestion Policy", "No Such Kind"])
+def test_product_that_names_no_sink_is_a_reason(site: Site, send: Send, kind: str) -> None:
+    reference = f"odd-{kind[:2]}"
+
+    def make(portal: Portal) -> None:
+        portal.new("Data Product", reference=reference, sink_portal_type=kind)
+
+    site.transact(make)
+    receipt = send(f"x.{reference}", b"x")
+    assert receipt.status == "quarantined"
+    with site.open() as portal:
+        assert kind in portal[receipt.path].properties.reason  # type: ignore[attr-defined]
+        assert f"x.{reference}" not in portal.root["portal_ingestion_policies"]
+
+
 def with_operation(portal: Portal, reference: str, script: str) -> str:
     operation = portal.new("Data Operation", reference=f"{reference}-operation", script_id=script)
     device = portal.new("Data Stream", reference="a device, for all it matters")

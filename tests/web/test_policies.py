@@ -59,6 +59,7 @@ def test_configurations_are_ready_to_copy(manager: TestApp) -> None:
     made = manager.post_json(URL, {"reference": "Gr\u00fc\u00dfe & so"}, status=201).json
     assert list(made["configurations"]) == [client.name for client in CLIENTS]
     name = "Gr%C3%BC%C3%9Fe%20%26%20so"
+    assert made["url"] == f"http://localhost/portal_ingestion_policies/{name}/ingest"
     for client, text in made["configurations"].items():
         assert made["token"] in text, client
         assert f"portal_ingestion_policies/{name}" in text or 'policy = "Gr' in text, client

@@ -69,6 +69,8 @@ def _new_sink(portal: Portal, route: Route, product: Document, supply: Document)
     kind = route.portal_type
     if kind == USUAL_SINK:
         kind = cast(Any, product).properties.sink_portal_type  # Any: a Data Product, not imported here
+        if portal.site.registry.portal_type(kind).edit_permission != "edit":
+            raise DeliveryError(f"The Data Product {product.reference!r} names {kind}, which is no sink")
     guessed = (
         route.content_type or _types.guess_type(f"./{route.sink}")[0]
     )  # else `data:` and `http:` are taken for URLs

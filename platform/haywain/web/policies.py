@@ -1,6 +1,7 @@
 """`/api/v1/ingestion-policies`: fast input for programs, and what has come to a policy so far."""
 
 from typing import Any
+from urllib.parse import quote
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -9,6 +10,7 @@ from pyramid.response import Response
 from haywain.document import Document
 from haywain.errors import InvalidError, NotFoundError, UnknownNameError
 from haywain.ingestion.fast_input import FastInput, add_policy, arrivals
+from haywain.security import may
 from haywain.web.configurations import configurations_of
 from haywain.web.documents import json_object, json_response
 
@@ -25,7 +27,7 @@ def add(request: Request) -> Response:
             raise InvalidError(f"{name} is a text")
     made = add_policy(request.portal, **{"reference": "", **values})
     response = json_response(_made_json(request, made), status=201)
-    response.location = f"/{made.policy.path}"
+    response.location = f"/{quote(made.policy.path)}"
     response.cache_control = "no-store"
     return response
 
@@ -44,8 +46,8 @@ def _made_json(request: Request, made: FastInput) -> dict[str, Any]:  # Any: JSO
 def policy_json(request: Request, policy: Document) -> dict[str, Any]:  # Any: JSON
     """Return a policy as JSON, with the rule it follows and the address to send to."""
     rule = str(getattr(policy, "rule", policy.id))
-    url = f"{request.host_url}/portal_ingestion_policies/{policy.id}/ingest"
-    problem = request.site.registry.problem_of(rule)
+    url = f"{request.host_url}/{quote(policy.path)}/ingest"
+    problem = request.site.registry.problem_of(rule) if may(request.user, "manage") else ""
     return policy.as_dict() | {"rule": rule, "url": url, "problem": problem}
 
 

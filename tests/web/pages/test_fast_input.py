@@ -75,7 +75,7 @@ def test_policy_says_whether_it_is_on(manager: Browser) -> None:
 
 
 def test_policy_says_what_is_wrong_with_the_file_of_its_rule(
-    site: Site, manager: Browser, monkeypatch: pytest.MonkeyPatch
+    site: Site, manager: Browser, viewer: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import haywain.ingestion_policies.ndjson as module
 
@@ -83,6 +83,7 @@ def test_policy_says_what_is_wrong_with_the_file_of_its_rule(
     page = manager.get(f"{MODULE}/ndjson")
     assert "line 3: &lt;oops&gt;" in page and "line 3" not in manager.get(f"{MODULE}/csv")
     assert "line 3: &lt;oops&gt;" in manager.get(MODULE)
+    assert "line 3" not in viewer.get(MODULE) and "line 3" not in viewer.get(f"{MODULE}/ndjson")
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "'\"`${7*7}{{7*7}}"], ids=["tag", "quotes"])

@@ -148,7 +148,7 @@ def show_module(context: Module, request: Request) -> Values:
 
 def _problems(request: Request) -> tuple[str, ...]:
     """Return why files of rules cannot be used, of those that have changed since the start."""
-    return tuple(request.site.registry.problems.values())
+    return tuple(request.site.registry.problems.values()) if may(request.user, "manage") else ()
 
 
 def search(context: PortalRoot, request: Request) -> Values:

@@ -54,7 +54,7 @@ def show(context: Document, request: Request) -> Values:
         "title": title,
         "rule": rule,
         "is_on": context.state not in ("invalidated", "deleted"),
-        "problem": request.site.registry.problem_of(str(getattr(context, "rule", context.id))),
+        "problem": _problem(context, request),
         "facts": facts_of(context, request),
         "waiting": _waiting(len(kept), is_all),
         "recent": tuple(_kept(one) for one in kept[:MOST_SHOWN]),
@@ -74,6 +74,13 @@ def _arrivals(policy: Document, request: Request) -> Values:
         for sink in found.sinks[:MOST_SHOWN]
     ]
     return {"arrivals": found, "sinks": tuple(shown)}
+
+
+def _problem(policy: Document, request: Request) -> str:
+    """Return why the file of the policy's rule cannot be used, to those who may know where files lie."""
+    rule = str(getattr(policy, "rule", policy.id))
+    problem: str = request.site.registry.problem_of(rule) if may(request.user, "manage") else ""
+    return problem
 
 
 def _kept(found: Any) -> Kept:  # Any: a Quarantine, which this layer does not import
