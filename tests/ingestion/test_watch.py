@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import haywain.ingestion_policies
 from haywain.app import open_site
 from haywain.ingestion import Request, deliver
 from haywain.ingestion.watch import PolicyWatch
@@ -161,6 +162,24 @@ def test_file_that_is_gone_keeps_its_rule(site: Site, folder: Path, watch: Polic
     path.unlink()
     look(watch)
     assert sent(site, "gone") == b"x"
+
+
+def test_file_that_was_there_at_the_start_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haywain.ingestion_policies, "__path__", [*haywain.ingestion_policies.__path__])
+    settings = load(data=tmp_path / "kept", admin_password="long enough")
+    open_site(settings)[0].close()
+    folder = tmp_path / "kept" / "ingestion_policies"
+    folder.mkdir()
+    write(folder, "early", "b'old'")
+    site, _ = open_site(settings)
+    assert sent(site, "early") == b"old"
+    watch = PolicyWatch(site)
+    look(watch)
+    assert sent(site, "early") == b"old" and not site.registry.problems
+    write(folder, "early", "b'new'")
+    look(watch)
+    assert sent(site, "early") == b"new"
+    site.close()
 
 
 def test_rule_of_the_guide_works(site: Site, folder: Path, watch: PolicyWatch) -> None:

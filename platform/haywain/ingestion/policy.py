@@ -28,7 +28,7 @@ def policy_of(portal: Portal, id: str) -> Document:
 
 def add_missing(portal: Portal) -> None:
     """Make the policy of each rule that has none."""
-    for name, rule in portal.site.registry.ingestion_policies.items():
+    for name, rule in list(portal.site.registry.ingestion_policies.items()):  # one may come meanwhile
         if name not in portal.root["portal_ingestion_policies"]:
             policy = portal.new("Ingestion Policy", id=name, reference=name, title=rule.title)
             policy.state = "validated"
