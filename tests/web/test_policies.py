@@ -1,6 +1,7 @@
 """`/api/v1/ingestion-policies`: fast input for programs."""
 
 import base64
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_configurations_are_ready_to_copy(manager: TestApp) -> None:
     assert "Content-Type: text/csv" in made_csv["configurations"]["curl"]
     fluentd = made["configurations"]["fluentd"]
     assert 'headers_from_placeholders {"Idempotency-Key":"${chunk_id}"}' in fluentd and "503" in fluentd
+
+
+def test_configuration_of_the_agent_is_toml(manager: TestApp) -> None:
+    name = 'a {b} "c" \u00e9'
+    made = manager.post_json(URL, {"reference": name, "rule": "ndjson"}, status=201).json
+    told = tomllib.loads(made["configurations"]["agent"])
+    assert told["portal"] == {"url": "http://localhost", "policy": name, "token": made["token"]}
+    source = told["sources"]["log"]
+    assert source["tag"].format() == name and source["content_type"] == "application/x-ndjson"
 
 
 def test_reference_that_is_there_is_a_conflict_that_names_it(manager: TestApp, site: Site) -> None:

@@ -40,7 +40,7 @@ CLIENTS = (
         "fluentd",
         "fluentd",
         "With a buffer in files that outlives a restart, and the buffer's chunk id as the key. The defaults"
-        " of out_http drop data on most errors; these do not.",
+        " of out_http drop data on most errors, and the time of each record; these do not.",
     ),
     Client(
         "wendelin",
@@ -49,7 +49,11 @@ CLIENTS = (
     ),
     Client("fluent_bit", "Fluent Bit", "With a buffer in files; it has no key, so a retry may double."),
     Client("vector", "Vector", "With a buffer on disk; it has no key, so a retry may double."),
-    Client("syslog_ng", "syslog-ng", "With a reliable buffer on disk; it has no key, so a retry may double."),
+    Client(
+        "syslog_ng",
+        "syslog-ng",
+        "With a reliable buffer on disk. It has no key, so a retry may double; the id of each record tells.",
+    ),
     Client(
         "prometheus",
         "Prometheus",
@@ -69,7 +73,7 @@ def configurations_of(request: Request, policy: Document, secret: str = "") -> l
         "url": f"{base}/ingest",
         "portal": request.host_url,
         "policy": policy.id,
-        "name": policy.id if has_own_tags else _EXAMPLE,
+        "template": (policy.id if has_own_tags else _EXAMPLE).replace("{", "{{").replace("}", "}}"),
         "path": f"{address.path}/ingest",
         "host": address.hostname or "",
         "port": address.port or (443 if address.scheme == "https" else 80),
