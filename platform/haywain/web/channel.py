@@ -24,6 +24,17 @@ from haywain.web.problems import headers_of, problem_body
 if TYPE_CHECKING:
     from haywain.web.server import Server
 
+FORWARDED = "haywain.forwarded"
+"""Name in the WSGI environment: whether a proxy asks for somebody else; its headers are not believed."""
+
+_FORWARDING = (
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_VIA",
+)
+
 Headers = list[tuple[str, str]]
 
 
@@ -41,6 +52,7 @@ class _PortalTask(WSGITask):  # type: ignore[misc]  # waitress has no types
         found: dict[str, Any] = super().get_environment()
         found.update(self.request.environ)
         found[WORD] = outgoing
+        found[FORWARDED] = any(name in found for name in _FORWARDING)
         return found
 
     def build_response_header(self) -> bytes:
