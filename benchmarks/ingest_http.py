@@ -30,16 +30,18 @@ INFLUX, POSTGRES = "InfluxDB /write", "PostgreSQL INSERT"
 FLOORS = {ALONE: 10.0, INFLUX: 1.0, POSTGRES: 0.5}
 HERE = Path(__file__).resolve().parent
 WRK = """
-local body, threads = {body}, 0
+local threads = 0
+{prelude}
 function setup(thread) thread:set("id", threads); threads = threads + 1 end
 function init(args) sent = 0 end
 function request()
   sent = sent + 1
   local headers = {{["Authorization"] = "{login}", ["Content-Type"] = "application/octet-stream"}}
   headers["Idempotency-Key"] = "{run}-" .. id .. "-" .. sent
-  return wrk.format("POST", "{path}", headers, body)
+  return wrk.format("POST", "{path}", headers, {body})
 end
 """
+OURS_BODY = f"local body = string.rep('x', {SIZE - 1}) .. '\\n'"
 INGEST = "/portal_ingestion_policies/default/ingest?reference=bench"
 
 
@@ -73,7 +75,7 @@ def measure(folder: Path, seconds: int, rounds: int) -> Line:
         }
         for name, script in ((OURS, ["-m", "haywain"]), (ALONE, [str(HERE / "alone.py")])):
             port = started.enter_context(_haywain(folder / name.replace(" ", "-"), script))
-            works[name] = _wrk(folder, port, INGEST, "string.rep('x', 8191) .. '\\n'", seconds)
+            works[name] = _wrk(folder, port, INGEST, OURS_BODY, "body", seconds)
         for name, begin in ((INFLUX, _influx), (POSTGRES, _postgres)):
             try:
                 works[name] = begin(started, folder, seconds)
@@ -95,14 +97,17 @@ def _influx(started: ExitStack, folder: Path, seconds: int) -> Callable[[int], f
     port = started.enter_context(influxdb(folder))
     line = "'load,host=' .. id .. ' value=' .. n .. ',free=17.250000,total=23.500000 '"
     at = "string.format('%.0f', 1.7e15 + sent * 138 + n)"
-    body = f"'' ; local function lines() local t = {{}} for n = 1, {LINES} do t[n] = {line} .. {at} .. '\\n' end"
-    return _wrk(folder, port, "/write?db=bench&precision=u", f"{body} return table.concat(t) end", seconds, "lines()")
+    prelude = (
+        f"local function lines() local t = {{}} for n = 1, {LINES} do t[n] = {line} .. {at} .. '\\n' end"
+    )
+    path = "/write?db=bench&precision=u"
+    return _wrk(folder, port, path, f"{prelude} return table.concat(t) end", "lines()", seconds)
 
 
 def _postgres(started: ExitStack, folder: Path, seconds: int) -> Callable[[int], float]:
     data = started.enter_context(postgresql(folder))
     script = folder / "insert.sql"
-    script.write_text(f"INSERT INTO bodies VALUES ('\\x{os.urandom(SIZE).hex()}');\n")
+    script.write_text(f"INSERT INTO bodies VALUES ('\\x{os.urandom(SIZE).hex()}');\n")  # noqa: S608  # hexadecimal digits
     options = ["-n", "-c", str(CONNECTIONS), "-j", "2", "-T", str(seconds), "-f", str(script)]
     command = ["pgbench", *login(data, int((data / "port").read_text())), *options, "postgres"]
 
@@ -113,18 +118,17 @@ def _postgres(started: ExitStack, folder: Path, seconds: int) -> Callable[[int],
     return work
 
 
-def _wrk(
-    folder: Path, port: int, path: str, body: str, seconds: int, sent: str = "body"
-) -> Callable[[int], float]:
+def _wrk(folder: Path, port: int, path: str, prelude: str, body: str, seconds: int) -> Callable[[int], float]:
     """Return a work that sends for some seconds and tells those of one request."""
     secret = "Basic " + b64encode(f"admin:{PASSWORD}".encode()).decode()
 
     def work(number: int) -> float:
         script = folder / f"{port}.lua"
-        text = WRK.format(body=body, login=secret, path=path, run=time.time_ns())
-        script.write_text(text.replace("headers, body)", f"headers, {sent})"))
+        run = time.time_ns()
+        script.write_text(WRK.format(prelude=prelude, body=body, login=secret, path=path, run=run))
         url = f"http://127.0.0.1:{port}"
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s"]
+        command += ["-s", str(script), url]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         if "Non-2xx" in told or "Socket errors" in told:
             raise FailedError(told.strip().replace("\n", "; ")[-300:])

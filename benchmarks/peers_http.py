@@ -1,4 +1,4 @@
-"""Databases that take small bodies durably, to be measured beside ours: InfluxDB 1.6 and PostgreSQL, from Debian.
+"""Databases that take small bodies durably, to be measured beside ours: InfluxDB and PostgreSQL, of Debian.
 
 Each is run on loopback with a directory of its own, and with an fsync for each commit.
 """
@@ -41,7 +41,7 @@ def influxdb(folder: Path) -> Iterator[int]:
     config.write_text(INFLUX.format(folder=folder / "influx", port=port, backup=free_port()))
     with running([program, "-config", str(config)], port):
         url = f"http://127.0.0.1:{port}/query?q=CREATE%20DATABASE%20bench"
-        urllib.request.urlopen(urllib.request.Request(url, method="POST")).read()  # noqa: S310
+        urllib.request.urlopen(urllib.request.Request(url, method="POST")).read()
         yield port
 
 

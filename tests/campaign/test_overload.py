@@ -1,4 +1,4 @@
-"""Ten times more than there is room for, a thousand idle clients and a hundred slow ones: others are served."""
+"""Ten times what there is room for, a thousand idle clients and a hundred slow ones: others are served."""
 
 import os
 import threading
