@@ -36,6 +36,7 @@ class NumberedListener(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lock = threading.Lock()
+        self.connections: list[socket.socket] = []
         self.state: dict[Any, tuple[int, int]] = {}
         self.streams: dict[tuple[str, str], bytes] = defaultdict(bytes)
         self.requests: list[Sent] = []
@@ -75,6 +76,15 @@ class NumberedListener(ThreadingHTTPServer):
             "Ingest-Length": str(len(body)), "Ingest-Tid": "03fa2b0c11223344",
         }  # fmt: skip
 
+    def server_close(self) -> None:
+        """End the connections that agents left open, too."""
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # ended already
+        super().server_close()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of connections that a killed agent left."""
 
@@ -82,7 +92,11 @@ class NumberedListener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: NumberedListener
-    timeout = 2  # a connection that an agent left
+    timeout = 20
+
+    def setup(self) -> None:
+        self.server.connections.append(self.request)
+        super().setup()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -17,7 +17,7 @@ from tests.functional.program import until
 
 from haywain.agent import segment as segments
 from haywain.agent import spool as spool_module
-from haywain.agent.frame import HEAD_BYTES, Frame, Stream, encode
+from haywain.agent.frame import Frame, Stream, encode
 from haywain.agent.spool import Spool
 from haywain.errors import CorruptDataError, SpoolInUseError
 
@@ -410,9 +410,8 @@ def test_kill_at_any_byte_leaves_a_prefix_of_frames_and_their_position(
         spool.close()
         (segment,) = path.glob("*.segment")
         data = segment.read_bytes()
-        opening = len(data) - sum(
-            len(encode(frame._replace(epoch=spool._identity.epoch))) for frame in frames
-        )
+        epoch = spool._identity.epoch
+        opening = len(data) - sum(length(frame, epoch) for frame in frames)
         keep = opening + int(cut * (len(data) - opening))
         segment.write_bytes(data[:keep] + garbage)
 
@@ -421,15 +420,18 @@ def test_kill_at_any_byte_leaves_a_prefix_of_frames_and_their_position(
         left = [(frame.stream.tag, frame.payload) for frame in there]
         assert left == [(frame.stream.tag, frame.payload) for frame in frames[: len(left)]]
         rest = frames[len(left) :]
-        assert not rest or keep - opening < sum(
-            len(encode(f._replace(epoch=spool._identity.epoch))) for f in frames[: len(left) + 1]
-        )
+        assert not rest or keep - opening < sum(length(frame, epoch) for frame in frames[: len(left) + 1])
         expected = {frame.item: frame.position for frame in frames[: len(left)]}
         assert again.positions("source") == expected
         for tag in "ab":
             waiting = [payload for sent_tag, *_, payload in send_all(path, again) if sent_tag == tag]
             assert waiting == [payload for other, payload in left if other == tag and payload]
         again.close()
+
+
+def length(frame: Frame, epoch: int) -> int:
+    """Return how long a frame is in a segment."""
+    return len(encode(frame._replace(epoch=epoch))) + len(frame.payload)
 
 
 def send_all(path: Path, spool: Spool) -> list[tuple[str, int, int, bytes]]:
@@ -488,7 +490,3 @@ def judge(sent: list[tuple[str, int, int, bytes]]) -> list[bytes]:
         epoch, last = its_epoch, seq
         stored.append(payload)
     return stored
-
-
-def test_frame_head_is_as_long_as_it_says() -> None:
-    assert len(encode(Frame(1, 2, "", Stream("", ""), b""))) > HEAD_BYTES

@@ -19,7 +19,6 @@ from haywain.values import MIB
 
 _HEAD = Struct(">II")
 _NUMBERS = Struct(">QQI")
-HEAD_BYTES = _HEAD.size + _NUMBERS.size
 LONGEST_BYTES = 256 * MIB
 """A length beyond this is not one that was written."""
 
@@ -52,30 +51,17 @@ class Frame(NamedTuple):
 
 
 def encode(frame: Frame) -> bytes:
-    """Return a frame as it stands in a segment.
+    """Return what stands before the payload of a frame in a segment.
 
     >>> frame = Frame(7, 0, "web", Stream("default", "web.access"), b"GET /", "access.log", [1, 5])
-    >>> decode(encode(frame)) == frame, decode(encode(frame)[:-1])
+    >>> from io import BytesIO
+    >>> found = read(BytesIO(encode(frame) + frame.payload))
+    >>> found[0] == frame, read(BytesIO(encode(frame) + frame.payload[:-1]))
     (True, None)
     """
     meta = _encoder.encode([frame.source, *frame.stream, frame.content_type, frame.item, frame.position])
     inside = _NUMBERS.pack(frame.epoch, frame.seq, len(meta)) + meta
-    crc = crc32(frame.payload, crc32(inside))
-    return b"".join((_HEAD.pack(len(inside) + len(frame.payload), crc), inside, frame.payload))
-
-
-def decode(data: bytes) -> Frame | None:
-    """Return the frame that `data` is; None if it is torn, or damaged."""
-    if len(data) < HEAD_BYTES:
-        return None
-    length, crc = _HEAD.unpack_from(data)
-    inside = memoryview(data)[_HEAD.size :]
-    if len(inside) != length or crc32(inside) != crc:
-        return None
-    epoch, seq, meta_bytes = _NUMBERS.unpack_from(inside)
-    start = _NUMBERS.size + meta_bytes
-    source, policy, tag, content_type, item, position = _decoder.decode(inside[_NUMBERS.size : start])
-    return Frame(epoch, seq, source, Stream(policy, tag), bytes(inside[start:]), item, position, content_type)
+    return _HEAD.pack(len(inside) + len(frame.payload), crc32(frame.payload, crc32(inside))) + inside
 
 
 def read(file: BinaryIO) -> tuple[Frame, int] | None:
@@ -83,12 +69,20 @@ def read(file: BinaryIO) -> tuple[Frame, int] | None:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
-    length, _ = _HEAD.unpack(head)
+    length, crc = _HEAD.unpack(head)
     if not _NUMBERS.size <= length <= LONGEST_BYTES:
         return None
     inside = file.read(length)
-    frame = decode(head + inside)
-    return (frame, _HEAD.size + length) if frame is not None else None
+    if len(inside) != length or crc32(inside) != crc:
+        return None
+    return _decoded(inside), _HEAD.size + length
+
+
+def _decoded(inside: bytes) -> Frame:
+    epoch, seq, meta_bytes = _NUMBERS.unpack_from(inside)
+    start = _NUMBERS.size + meta_bytes
+    source, policy, tag, content_type, item, position = _decoder.decode(inside[_NUMBERS.size : start])
+    return Frame(epoch, seq, source, Stream(policy, tag), inside[start:], item, position, content_type)
 
 
 def scan(file: BinaryIO) -> Iterator[tuple[int, int, Frame]]:

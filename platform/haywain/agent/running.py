@@ -99,8 +99,10 @@ class Agent:
         end_s = time.monotonic() + STOP_SOURCES_S
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
-        if not self._fenced and not self.board.trouble:
-            self.spool.backlog.wait_empty(STOP_DELIVERY_S)
+        end_s = time.monotonic() + STOP_DELIVERY_S
+        while not (self._fenced or self.board.trouble) and time.monotonic() < end_s:
+            if self.spool.backlog.wait_empty(0.1):
+                break
         self._delivery.stop(STOP_DELIVERY_S if not self.board.trouble else 1.0)
         try:
             self.spool.close()

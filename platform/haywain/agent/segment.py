@@ -51,17 +51,17 @@ class Segment:
     counted: int = 0
     descriptor: int = field(default=-1, repr=False)
 
-    def write(self, packed: Sequence[bytes]) -> None:
-        """Append frames durably; raises OSError, and then the file is cut back to what it was."""
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Append frames, each head before its payload, durably; raises OSError, and then none is there."""
         try:
-            for data in packed:
-                _write_whole(self.descriptor, data)
+            for part in parts:
+                _write_whole(self.descriptor, part)
             os.fdatasync(self.descriptor)
         except OSError:
             os.ftruncate(self.descriptor, self.size)
             os.lseek(self.descriptor, self.size, os.SEEK_SET)
             raise
-        self.size += sum(map(len, packed))
+        self.size += sum(map(len, parts))
 
     def read(self, offset: int) -> tuple[Frame, int]:
         """Return the frame at an offset, and its length; raises CorruptDataError."""
@@ -94,7 +94,7 @@ def path_of(folder: Path, number: int) -> Path:
 def create(folder: Path, number: int, epoch: int, positions: Positions) -> Segment:
     """Make a segment that opens with these positions, durably; raises OSError."""
     opening = Frame(epoch, 0, "", _NOBODY, msgspec.msgpack.encode(positions))
-    data = MAGIC + frames.encode(opening)
+    data = MAGIC + frames.encode(opening) + opening.payload
     path = path_of(folder, number)
     beside = path.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

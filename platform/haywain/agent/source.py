@@ -25,7 +25,7 @@ from haywain.values import KIB, MIB
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 2 * MIB
+BATCH_BYTES = MIB
 """So much a source reads before it puts it, at most one frame more."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 366)]

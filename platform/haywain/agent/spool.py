@@ -298,17 +298,20 @@ class Spool:
         if self._active.counted >= self._segment_bytes:
             self._roll()
         numbered, following = self._numbered(frames)
-        packed = [encode(frame) for frame in numbered]
+        heads = [encode(frame) for frame in numbered]
         segment, offset = self._active, self._active.size
-        segment.write(packed)
+        segment.write(
+            [part for head, frame in zip(heads, numbered, strict=True) for part in (head, frame.payload)]
+        )
         self._next |= following
         with self._state:
-            for frame, data in zip(numbered, packed, strict=True):
-                segment.counted += counted(len(data))
+            for frame, head in zip(numbered, heads, strict=True):
+                length = len(head) + len(frame.payload)
+                segment.counted += counted(length)
                 self._take_position(frame)
                 if frame.payload:
                     self._add_to_backlog(segment, offset, frame)
-                offset += len(data)
+                offset += length
 
     def _numbered(self, frames: list[Frame]) -> tuple[list[Frame], dict[Stream, int]]:
         """Return frames with their numbers, and those that follow."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from haywain.agent.config import AgentConfig, load_config
+from haywain.agent.memory import be_lean
 from haywain.agent.running import Agent
 from haywain.agent.status import lines_of, read_status
 from haywain.agent.unit import unit_of
@@ -53,6 +54,7 @@ def command(
 
 
 def _run(config: AgentConfig, once: bool, wait_s: float) -> int:
+    be_lean()
     set_up_logs()
     for source in config.sources:
         try:
