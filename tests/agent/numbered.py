@@ -100,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) < int(self.headers["Content-Length"]):  # the agent was killed while it sent
+            self.close_connection = True
+            return
         parts = urlsplit(self.path)
         policy, tag = unquote(parts.path.split("/")[2]), parse_qs(parts.query)["reference"][0]
         server = self.server

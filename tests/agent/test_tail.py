@@ -199,6 +199,18 @@ def test_file_that_is_gone_is_forgotten(
     running.stop()
 
 
+def test_half_a_line_of_a_file_that_is_gone_is_sent(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    log.write_bytes(b"whole\nhalf")
+    running = setup.start(tail)
+    until(lambda: listener.tag("web.web") == b"whole\n", "the whole line")
+    log.rename(log.with_name("web.log.1"))
+    until(lambda: listener.tag("web.web") == b"whole\nhalf", "the half line")
+    until(lambda: not running.agent.spool.positions("web"), "the file to be forgotten")
+    running.stop()
+
+
 def test_rotated_names_are_no_files_of_their_own(
     setup: Setup, listener: NumberedListener, log: Path, tail: str
 ) -> None:

@@ -108,7 +108,8 @@ class Follower:
         """
         while True:
             part = self.parts[0]
-            rest_s = min(partial_s, patience_s) if len(self.parts) > 1 else partial_s
+            is_over = len(self.parts) > 1 or not self.path.exists()
+            rest_s = min(partial_s, patience_s) if is_over else partial_s
             take_all = is_last or self._has_rested(part, rest_s)
             data = part.read(limit, partial(whole_lines, limit=limit, take_all=take_all))
             if data is None:
@@ -122,7 +123,10 @@ class Follower:
 
     def is_gone(self, patience_s: float) -> bool:
         """Return whether the file is no more, and all of it was read."""
-        return not self.path.exists() and len(self.parts) == 1 and self._has_rested(self.parts[0], patience_s)
+        if self.path.exists() or len(self.parts) > 1:
+            return False
+        part = self.parts[0]
+        return part.size <= part.witness.offset and self._has_rested(part, patience_s)
 
     def close(self) -> None:
         """Close all files."""
