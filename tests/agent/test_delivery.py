@@ -130,6 +130,32 @@ def test_portal_that_was_set_back_is_sent_what_it_lost(
     running.stop()
 
 
+def test_portal_that_was_set_back_is_sent_files_that_it_lost(
+    setup: Setup, listener: NumberedListener, tail: str, tmp_path: Path
+) -> None:
+    """Of these streams nothing new comes that would show what is missing."""
+    (tmp_path / "files").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "files" / name).write_bytes(name.encode() * 3000)
+    files = f'files]\ntype = "folder"\nfolder = "{tmp_path}/files"\nsettle_s = 0\nframe_bytes = 1024'
+    running = setup.start(tail, files)
+    until(lambda: sum(map(len, listener.streams.values())) == len(ALL) + 6000, "all bytes")
+    whole = dict(listener.streams)
+    with listener.lock:
+        for key in [key for key in listener.state if key[1] == "a"]:
+            del listener.state[key]
+        listener.streams["default", "a"] = b""
+        for key in [key for key in listener.state if key[1] == "web"]:
+            listener.state[key] = listener.state[key][0], 0
+        listener.streams["default", "web"] = ALL[:1020]
+    with (setup.folder / "in.log").open("ab") as file:
+        file.write(b"more\n")
+    until(lambda: listener.tag("web") == ALL + b"more\n", "the log")
+    until(lambda: listener.tag("a") == whole["default", "a"], "the file")
+    assert listener.tag("b") == whole["default", "b"]
+    running.stop()
+
+
 def test_portal_that_lost_everything_is_sent_what_is_there(
     setup: Setup, listener: NumberedListener, tail: str
 ) -> None:

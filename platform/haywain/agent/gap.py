@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from haywain.agent.backlog import Place
-from haywain.agent.frame import Frame
+from haywain.agent.frame import Frame, Stream
 from haywain.agent.marks import Marks, Number
 from haywain.agent.segment import Segment
 
@@ -41,3 +41,14 @@ def kept_before(frame: Frame, expected: int, kept: Iterable[Segment], marks: Mar
     while first and wanted[first - 1].number.seq == seq - 1:
         first, seq = first - 1, seq - 1
     return wanted[first:]
+
+
+def last_acknowledged(kept: Iterable[Segment], marks: Marks) -> dict[Stream, Kept]:
+    """Return the last acknowledged frame of each stream, as far as it is here and its epoch is not over."""
+    found: dict[Stream, Kept] = {}
+    for segment in kept:
+        for offset, _, frame in segment.frames():
+            if frame.payload and frame.order == marks.acknowledged(frame.stream) and not marks.is_over(frame):
+                place, number = Place(segment.number, offset), marks.number(frame)
+                found[frame.stream] = Kept(place, frame.order, number, frame.source, len(frame.payload))
+    return found

@@ -77,6 +77,10 @@ class Marks:
                 return Number(begin.under, frame.seq - begin.seq)
         return Number(frame.epoch, frame.seq)
 
+    def is_over(self, frame: Frame) -> bool:
+        """Return whether the epoch of an acknowledged frame is over: those behind it have another one."""
+        return any(b.epoch == frame.epoch and b.seq > frame.seq for b in self._begins.get(frame.stream, []))
+
     @property
     def last_epoch(self) -> int:
         """Return the largest epoch that a gap made begin; 0 if there is none."""

@@ -24,7 +24,7 @@ from typing import Any
 from haywain.agent import segment as segments
 from haywain.agent.backlog import Backlog, Place, Queue
 from haywain.agent.frame import Frame, Stream, encode
-from haywain.agent.gap import kept_before
+from haywain.agent.gap import kept_before, last_acknowledged
 from haywain.agent.identity import identity_of, new_identity
 from haywain.agent.marks import Marks, Number
 from haywain.agent.segment import Positions, Segment, counted
@@ -39,6 +39,7 @@ STREAMS_MAX = 10_000
 
 KEPT_SEGMENTS_MAX = 64
 FULL_DISK_PAUSE_S = 1.0
+PROBED_EVERY_S = 30.0
 
 
 class _Ticket:
@@ -80,6 +81,7 @@ class Spool:
         self._positions: Positions = {}
         self._segments: dict[int, Segment] = {}
         self._newest_epoch, self._is_closed = 0, False
+        self._probed_s = float("-inf")
         self.pending_bytes: dict[str, int] = {}
         self._marks = Marks(folder / "marks")
         self._load_segments()
@@ -230,9 +232,7 @@ class Spool:
         What is still here is sent again.  Where something is missing, a new epoch begins behind that.
         """
         number, tag = self._marks.number(frame), queue.stream.tag
-        with self._state:
-            kept = [s for n, s in sorted(self._segments.items()) if n >= self._identity.first_segment]
-        again = kept_before(frame, expected, kept, self._marks)
+        again = kept_before(frame, expected, self._kept_segments(), self._marks)
         first, first_number = (again[0].order, again[0].number) if again else (frame.order, number)
         if not again or (expected and first_number.seq > expected):
             self._marks.begin(queue.stream, first, first_number.epoch + 1)
@@ -249,6 +249,7 @@ class Spool:
                     self._segments[entry.place.segment].pending += 1
                     self._add_pending(entry.source, entry.size_bytes)
         self.backlog.put_before(queue, [entry.place for entry in again])
+        self._probe_others()
 
     def close(self) -> None:
         """Make all durable and let go of the spool; the lock ends with the process too."""
@@ -260,6 +261,28 @@ class Spool:
                 self._marks.close()
                 self._active.close()
                 os.close(self._lock)
+
+    def _probe_others(self) -> None:
+        """Send the last chunk of each stream that waits for nothing once more.
+
+        Of a portal that was set back they too may be lost; it answers `duplicate`, or that it waits for more.
+        """
+        if time.monotonic() - self._probed_s < PROBED_EVERY_S:
+            return
+        self._probed_s = time.monotonic()
+        last = last_acknowledged(self._kept_segments(), self._marks)
+        with self._state:  # no frame of these streams can come in between
+            waiting = {queue.stream for queue in self.backlog.queues()}
+            for stream, kept in last.items():
+                if stream not in waiting and self._marks.acknowledged(stream) == kept.order:
+                    self._marks.go_back(stream, kept.order, kept.place.segment)
+                    self._segments[kept.place.segment].pending += 1
+                    self._add_pending(kept.source, kept.size_bytes)
+                    self.backlog.add(stream, kept.place)
+
+    def _kept_segments(self) -> list[Segment]:
+        with self._state:
+            return [s for n, s in sorted(self._segments.items()) if n >= self._identity.first_segment]
 
     def _wait_for_room(self) -> None:
         is_told = False
