@@ -266,3 +266,32 @@ class AddressError(HaywainError):
     """The address cannot be listened on."""
 
     exit_code, title = 78, "Configuration error"
+
+
+class AgentConfigurationError(HaywainError):
+    """The configuration of an agent cannot be used."""
+
+    status, exit_code, title = 400, 78, "Configuration error"
+
+
+class SpoolInUseError(HaywainError):
+    """Another agent runs on the spool."""
+
+    status, exit_code, title = 503, 75, "In use"
+
+
+class GapError(HaywainError):
+    """The portal waits for an earlier chunk of the stream: that of the number `expected`."""
+
+    status, title = 409, "Conflict"
+
+    def __init__(self, message: str, expected: int) -> None:
+        """Say which number comes next."""
+        super().__init__(message)
+        self.expected = expected
+
+
+class FencedError(HaywainError):
+    """Another agent with the same identity has sent under a later epoch: this one must stop."""
+
+    status, exit_code, title = 409, 78, "Conflict"

@@ -41,7 +41,7 @@ def test_each_verb_is_a_module_with_a_line_of_help(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("verb", cli._VERBS)
 def test_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "-h") == 0
-    assert "--data" in capsys.readouterr().out
+    assert ("--config" if verb == "agent" else "--data") in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,9 @@ import urllib3
 from haywain.agent.backoff import pause_s, retry_after_s
 from haywain.agent.resource import encode, sample
 from haywain.errors import (
+    FencedError,
     ForbiddenError,
+    GapError,
     HaywainError,
     InvalidError,
     NotFoundError,
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 Credentials = str | tuple[str, str]
 """A token, or a user and a password."""
 
-TEMPORARY_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+TEMPORARY_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 """408 (a body that came too slowly) and 503 are the Portal's; the others come from proxies before it."""
 
 REFUSED_PAUSE_S = 30.0
@@ -67,6 +69,20 @@ def tag_of(hostname: str) -> str:
     return (sensor[: TAG_CHARACTERS_MAX - len(RESOURCE_PRODUCT)] or "machine") + RESOURCE_PRODUCT
 
 
+class Numbers(NamedTuple):
+    """Who sends a chunk, and its number in its stream: so it is stored once, and in order."""
+
+    producer: str
+    epoch: int
+    seq: int
+
+    def headers(self) -> dict[str, str]:
+        """Return them as headers of a request."""
+        return {
+            "Producer-Id": self.producer, "Producer-Epoch": str(self.epoch), "Producer-Seq": str(self.seq),
+        }  # fmt: skip
+
+
 class Sender:
     """Posts chunks to one ingestion policy of one Portal; threads may share it."""
 
@@ -79,6 +95,8 @@ class Sender:
         timeout_s: float = 30.0,
         deadline_s: float = 300.0,
         sleep: Callable[[float], object] = time.sleep,
+        connections: int = 1,
+        ca_file: str | None = None,
     ) -> None:
         """Remember where to send; `deadline_s` bounds `send` with all its retries.
 
@@ -89,7 +107,9 @@ class Sender:
         self._headers = {"Authorization": _authorization(credentials)}
         self._deadline_s = deadline_s
         self._sleep = sleep
-        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(timeout_s), retries=False)
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(timeout_s), retries=False, maxsize=connections, ca_certs=ca_file
+        )
 
     def send(
         self, tag: str, body: bytes, *, key: str | None = None, content_type: str = "application/octet-stream"
@@ -112,15 +132,24 @@ class Sender:
         raise AssertionError("unreachable")
 
     def post(
-        self, tag: str, body: bytes, *, key: str, content_type: str = "application/octet-stream"
+        self,
+        tag: str,
+        body: bytes,
+        *,
+        key: str | Numbers,
+        content_type: str = "application/octet-stream",
+        policy: str | None = None,
     ) -> Receipt:
         """Try once to deliver a chunk.
 
         Raises TemporaryError if the same may succeed later, and UnauthorizedError, ForbiddenError,
-        NotFoundError, TooLargeError or HaywainError if it will not.
+        NotFoundError, TooLargeError or HaywainError if it will not.  Of a numbered chunk GapError says that
+        an earlier one is missing, FencedError that somebody else goes on with these numbers.
         """
-        headers = {**self._headers, "Idempotency-Key": key, "Content-Type": content_type}
-        path = f"/portal_ingestion_policies/{quote(self.policy, safe='')}/ingest"
+        identity = key.headers() if isinstance(key, Numbers) else {"Idempotency-Key": key}
+        headers = {**self._headers, **identity, "Content-Type": content_type}
+        policy = policy or self.policy
+        path = f"/portal_ingestion_policies/{quote(policy, safe='')}/ingest"
         url = f"{self.url}{path}?reference={quote(tag, safe='')}"
         try:
             answer = self._pool.request("POST", url, body=body, headers=headers, redirect=False)
@@ -128,7 +157,11 @@ class Sender:
             raise TemporaryError(f"No answer from {self.url}: {error}", retry_after_s=0) from error
         if 200 <= answer.status < 300:
             return self._receipt(answer.headers)
-        raise self._refusal(answer)
+        raise self._conflict(answer) if answer.status == 409 else self._refusal(answer, policy)
+
+    def close(self) -> None:
+        """Close the connections that nothing is sent over now."""
+        self._pool.clear()
 
     def _receipt(self, headers: Mapping[str, str]) -> Receipt:
         try:
@@ -142,19 +175,29 @@ class Sender:
         except (KeyError, ValueError) as error:
             raise HaywainError(f"{self.url} answered without a receipt: is it a Portal?") from error
 
-    def _refusal(self, answer: urllib3.BaseHTTPResponse) -> HaywainError:
+    def _conflict(self, answer: urllib3.BaseHTTPResponse) -> HaywainError:
+        detail = _detail(answer)
+        expected = answer.headers.get("Producer-Next", "")
+        if expected.isdecimal():
+            return GapError(f"{self.url} waits for chunk {expected}: {detail}", int(expected))
+        return FencedError(f"{self.url} has chunks of a later epoch: {detail}")
+
+    def _refusal(self, answer: urllib3.BaseHTTPResponse, policy: str) -> HaywainError:
         if answer.status in TEMPORARY_STATUSES:
             return TemporaryError(f"{self.url} answered {answer.status}", retry_after_s(answer.headers))
         if answer.status == 401:
             return UnauthorizedError(f"{self.url} does not know this token, or this user and password")
         if answer.status == 403:
-            return ForbiddenError(f"These credentials may not use the ingestion policy {self.policy!r}")
+            return ForbiddenError(f"These credentials may not use the ingestion policy {policy!r}")
         if answer.status == 404:
-            return NotFoundError(f"There is no ingestion policy {self.policy!r} at {self.url}")
+            return NotFoundError(f"There is no ingestion policy {policy!r} at {self.url}")
         if answer.status == 413:
             return TooLargeError(f"The chunk is larger than {self.url} takes")
-        detail = answer.data[:DETAIL_BYTES].decode(errors="replace")
-        return HaywainError(f"{self.url} answered {answer.status}: {detail}")
+        return HaywainError(f"{self.url} answered {answer.status}: {_detail(answer)}")
+
+
+def _detail(answer: urllib3.BaseHTTPResponse) -> str:
+    return answer.data[:DETAIL_BYTES].decode(errors="replace")
 
 
 class Chunk(NamedTuple):

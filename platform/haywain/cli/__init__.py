@@ -12,6 +12,7 @@ from haywain.errors import HaywainError
 _VERBS = {
     "serve": "Start the portal.",
     "demo": "Start the portal on sample data that came in through the ingestion URL.",
+    "agent": "Send what this machine has to a portal: logs, files, what commands print, what devices offer.",
     "zeo": "Serve the database, for several portals.",
     "policy": "Add an Ingestion Policy in one step, or list them.",
     "reindex": "Build the catalog anew from the documents.",
