@@ -20,8 +20,10 @@ from haywain.ingestion.boundary import ends_record
 from haywain.ingestion.ledger import Ledger, LedgerEntry
 from haywain.ingestion.policy import blamed_on, policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import quarantine
+from haywain.ingestion.record_keys import fresh_of
 from haywain.ingestion.request import Delivery, Request, decoded
 from haywain.ingestion.sink import rule_for, sink_key, targets_of
+from haywain.ingestion.terms import terms_of
 from haywain.ingestion.turn import Turn
 from haywain.interfaces import Chunk, IByteStream, IngestionRule, Targets
 from haywain.portal import Portal, Site
@@ -81,9 +83,10 @@ def _nothing_of(portal: Portal, policy: Document, delivery: Delivery, status: st
 
 def _store(portal: Portal, delivery: Delivery) -> Receipt:
     """Append, in the running transaction, what the ledger does not know."""
-    policy, ledger, key = policy_of(portal, delivery.request.policy), Ledger.of(portal.root), delivery.key
-    rule = rule_of(portal, policy)
-    known = ledger.find(key) if key else None
+    policy, ledger = policy_of(portal, delivery.request.policy), Ledger.of(portal.root)
+    rule, terms = rule_of(portal, policy), terms_of(policy)
+    key = terms.key_of(delivery)
+    known = terms.known(ledger, delivery, key)
     if key and known is not None:
         if known.matches(delivery.identity):
             return known.receipt()
@@ -91,12 +94,17 @@ def _store(portal: Portal, delivery: Delivery) -> Receipt:
     turn = Turn.of(ledger, delivery.request)
     if turn is not None and not turn.is_due():  # it came so long ago that the ledger has forgotten it
         return _nothing_of(portal, policy, delivery, "duplicate")
-    targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
-    receipt = append(portal, rule, delivery.chunk(delivery.body), targets)
+    fresh = fresh_of(ledger, delivery, terms.record_key) if terms.record_key else None
+    if fresh is not None and fresh.known is not None and not fresh.body:
+        receipt = fresh.known.receipt()
+    else:
+        body = delivery.body if fresh is None else fresh.body
+        targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
+        receipt = append(portal, rule, delivery.chunk(body), targets)
     if turn is not None:
         turn.take()
-    if key:
-        ledger.add(key, receipt, delivery.identity, portal.site.settings.ledger_days)
+    keys = ([key] if key else []) + (fresh.keys if fresh is not None else [])
+    ledger.add_all(keys, receipt, delivery.identity, portal.site.settings.ledger_days)
     return receipt
 
 

@@ -169,24 +169,31 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         return max(found, key=lambda entry: entry.tid, default=None)
 
     def add(self, key: bytes, receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
-        """Remember a receipt, in place of an older one of this key.
+        """Remember a receipt under a key, as `add_all` does."""
+        self.add_all([key], receipt, body, window_days)
+
+    def add_all(self, keys: list[bytes], receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
+        """Remember a receipt under each of some keys, in place of an older one of such a key.
 
         From then on until this transaction ends no other one of this process adds any.  Raises ConflictError
-        if another transaction has stored this key meanwhile.
+        if another transaction has stored one of the keys meanwhile.
         """
+        if not keys:
+            return
         receipts = self._receipts
         place = receipts.begin(self, self._p_jar.transaction_manager)
-        for other in receipts.find(key):
+        for other in [other for key in keys for other in receipts.find(key)]:
             self._visible(other)
         batch = self._batch(place)
         if batch is None:
             if place.lane not in self.lanes:
                 self.lanes[place.lane] = Lane()
             batch = self.lanes[place.lane].add(place.number, window_days)
-        row = (key, receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
-        batch.rows = (*batch.rows, row)
+        told = (receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
+        batch.rows = (*batch.rows, *((key, *told) for key in keys))
         if receipts.is_shared:
-            self._guard(key)
+            for key in keys:
+                self._guard(key)
 
     def next_number(self, place: Place) -> int:
         """Return the number of the next Batch of a lane, after one that is known to be taken."""

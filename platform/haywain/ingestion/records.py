@@ -45,19 +45,48 @@ class Record(NamedTuple):
 def records_of(chunk: Chunk) -> list[Record]:
     """Return the records of a chunk; raises InvalidError for what is none, TooLargeError beyond a limit."""
     format, delimiter = format_of(chunk)
-    if format == "msgpack":
-        check_msgpack(chunk.body, chunk.limits)
-        records = [event_of(value) for value, _ in _whole(chunk.body)]
-    elif format == "csv":
+    if format == "csv":
         return [Record(value) for value in _by_header(rows_of(chunk.body, delimiter, chunk.limits))]
+    _check(chunk, format)
+    if format == "msgpack":
+        records = [event_of(value) for value, _ in _whole(chunk.body)]
     else:
-        if chunk.body.count(b"\n") > chunk.limits.elements:  # blank lines are no elements, but take time
-            raise too_many(chunk.limits)
-        check_json(chunk.body, chunk.limits)
         values = _document(chunk.body) if format == "json" else _lines(chunk.body)
         records = [Record(value) for value in values]
     check_keys((record.value for record in records), chunk.limits)
     return records
+
+
+def pieces_of(chunk: Chunk) -> list[tuple[Value, bytes]]:
+    """Return the records of a chunk of msgpack, NDJSON or JSON, each with the bytes that it is.
+
+    Raises what `records_of` raises.
+    """
+    format = format_of(chunk)[0]
+    _check(chunk, format)
+    found: list[tuple[Value, bytes]]
+    if format == "msgpack":
+        found, start = [], 0
+        for value, stop in _whole(chunk.body):
+            found.append((event_of(value).value, chunk.body[start:stop]))
+            start = stop
+    elif format == "json":
+        found = [(value, msgspec.json.encode(value)) for value in _document(chunk.body)]
+    else:
+        lines = [line + b"\n" for line in chunk.body.split(b"\n") if line.strip()]
+        found = list(zip(_lines(chunk.body), lines, strict=True))
+    check_keys((value for value, _ in found), chunk.limits)
+    return found
+
+
+def _check(chunk: Chunk, format: str) -> None:
+    """Raise TooLargeError or InvalidError before anything is built."""
+    if format == "msgpack":
+        check_msgpack(chunk.body, chunk.limits)
+        return
+    if chunk.body.count(b"\n") > chunk.limits.elements:  # blank lines are no elements, but take time
+        raise too_many(chunk.limits)
+    check_json(chunk.body, chunk.limits)
 
 
 def format_of(chunk: Chunk) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from haywain.errors import UnknownNameError
 from haywain.ingestion.fast_input import arrivals, quarantined
 from haywain.security import may
 from haywain.web.configurations import configurations_of
+from haywain.web.pages.arrivals import coming
 from haywain.web.pages.document import facts_of
 from haywain.web.pages.figures import Moment, count_text, size_text
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, url_of
@@ -56,6 +57,7 @@ def show(context: Document, request: Request) -> Values:
         "is_on": context.state not in ("invalidated", "deleted"),
         "problem": _problem(context, request),
         "facts": facts_of(context, request),
+        "coming": coming(context, request),
         "waiting": _waiting(len(kept), is_all),
         "recent": tuple(_kept(one) for one in kept[:MOST_SHOWN]),
         "configurations": configurations_of(request, context),
