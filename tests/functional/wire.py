@@ -6,21 +6,30 @@ import socket
 import threading
 from typing import Self
 
+SLOW_BYTES = 120
+"""So many pass in a tenth of a second where it is slow."""
+
+DEAD_S = 8
+"""So long nothing passes where it is dead; agents give up before."""
+
 
 class Wire:
     """Listens on a port of its own and passes bytes on to another; may be cut in any direction.
 
     Of each piece it is drawn whether it is lost, and the connection with it: a question before all of it
-    has come, an answer after the portal has sent it.
+    has come, an answer after the portal has sent it.  Its `mode` is "", "dead" (connections stay open and
+    nothing passes; what it has taken is lost with them) or "slow" (9.6 kbit/s).
     """
 
     def __init__(self, port: int, seed: int) -> None:
         self.to_port = port
         self.lost_questions, self.lost_answers, self.passed = 0.0, 0.0, 0
+        self.mode = ""
         self._random = random.Random(seed)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._open: set[socket.socket] = set()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -31,8 +40,8 @@ class Wire:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(5)
-        for connection in list(self._open):
-            _end(connection)
+        self._ended.set()
+        self.cut()
 
     def _accept(self) -> None:
         while True:
@@ -62,8 +71,27 @@ class Wire:
                 if self._random.random() < self.lost_questions:
                     portal.sendall(data[: len(data) // 2])
                     break
-                portal.sendall(data)
+                if not self._carry(data, portal):
+                    break
         _end(agent), _end(portal)
+
+    def _carry(self, data: bytes, portal: socket.socket) -> bool:
+        """Pass bytes on as the mode says at each moment; return whether it did."""
+        while data:
+            if self.mode == "dead":
+                self._ended.wait(DEAD_S)
+                return False
+            some = SLOW_BYTES if self.mode == "slow" else len(data)
+            portal.sendall(data[:some])
+            data = data[some:]
+            if data:
+                self._ended.wait(0.1)
+        return True
+
+    def cut(self) -> None:
+        """End all connections there are."""
+        for connection in list(self._open):
+            _end(connection)
 
     def _pass_answers(self, portal: socket.socket, agent: socket.socket) -> None:
         with contextlib.suppress(OSError):
