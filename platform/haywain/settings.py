@@ -31,6 +31,14 @@ class Settings(BaseSettings):
     body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
     decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
     quarantine_per_minute: int = Field(600, ge=1, description="Quarantined requests of a sender a minute.")
+    forward_port: int | None = Field(
+        None, ge=0, le=65535, description="Port for fluentd's forward protocol; off without one."
+    )
+    forward_host: str = Field("127.0.0.1", description="Address to listen on for it.")
+    forward_policy: str = Field("default", description="The Ingestion Policy that takes what comes by it.")
+    forward_shared_key: str = Field("", description="What its clients must know; needed beyond loopback.")
+    forward_token: str = Field("", description="The token with whose rights it is stored.")
+    forward_users: Path | None = Field(None, description="File of lines `name token`, one for each client.")
     workers: int = Field(2, ge=0, le=256, description="Threads that run activities.")
     activity_days: int = Field(30, ge=0, description="How long ended activities are kept.")
     activity_seconds: int = Field(14_400, ge=1, description="How long one activity may run.")
