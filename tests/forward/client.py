@@ -39,8 +39,11 @@ class Client:
             self._unpacker.feed(data)
 
     def shake_hands(self, key: str, user: str = "", password: str = "") -> Any:
-        """Return the PONG."""
-        kind, option = self.answer()
+        """Return the PONG; raises ConnectionResetError if the server hangs up before it said HELO."""
+        helo = self.answer()
+        if helo is None:
+            raise ConnectionResetError
+        kind, option = helo
         assert kind == "HELO"
         digest = _sha512(b"salt", b"client", option["nonce"], key.encode())
         secret = _sha512(option["auth"], user.encode(), password.encode()) if option["auth"] else ""

@@ -83,9 +83,19 @@ def test_events_without_a_chunk_are_stored_each_time(site: Site, door: Open, tok
 
 def test_chunk_of_fluentd_has_the_key_that_its_out_http_has() -> None:
     number = bytes(range(16))
-    assert key_of(base64.encodebytes(number).decode()) == (number.hex(), "Ruby")
+    assert key_of("a", base64.encodebytes(number).decode()) == (number.hex(), "Ruby")
     for other in ("one", "one\n", "\u0436\n", base64.b64encode(number).decode(), "\udcff\n"):
-        assert key_of(other) == (other, "")
+        assert key_of("a", other) == key_of("a", other) != key_of("b", other)
+        assert key_of("a", other)[0].startswith(other) and key_of("a", other)[1] == ""
+
+
+def test_same_events_under_two_tags_are_stored_under_both(site: Site, door: Open, token: str) -> None:
+    """As two outputs of fluent-bit send them, whose chunk is the hash of the events."""
+    with Client(door(forward_token=token).port) as client:
+        for tag in ("door.left", "door.right"):
+            client.send(tag, PAIR, {"chunk": "hash"})
+            assert client.answer() == {"ack": "hash"}
+    assert stored(site, "door.left") == stored(site, "door.right") == PAIR
 
 
 def test_old_chunk_of_fluentd_is_quarantined(site: Site, door: Open, token: str) -> None:

@@ -8,7 +8,7 @@ that is revoked is worth nothing from then on.
 """
 
 import base64
-import binascii
+import hashlib
 import ipaddress
 import logging
 from pathlib import Path
@@ -53,26 +53,35 @@ def forward_listener(site: Site) -> Listener | None:
     )
 
 
-def key_of(chunk: str | None) -> tuple[str, str]:
+def key_of(tag: str, chunk: str | None) -> tuple[str, str]:
     r"""Return the Idempotency-Key of a chunk's id, and as whose id it is to be taken.
 
     fluentd sends its 16 bytes in base64 with a newline; they get the key that its out_http has for them, and
-    are of an age that can be told.  Other ids are random.
+    are of an age that can be told.  Other ids are random; or, as fluent-bit's, the hash of the events, which
+    is the same where it sends the same events under two tags: so the tag is part of the key.
 
-    >>> key_of("BiQ9DB8qAAABAgMEBQYHCA==\n")
+    >>> key_of("a", "BiQ9DB8qAAABAgMEBQYHCA==\n")
     ('06243d0c1f2a00000102030405060708', 'Ruby')
-    >>> key_of("BiQ9DB8qAAABAgMEBQYHCA=="), key_of(None)
-    (('BiQ9DB8qAAABAgMEBQYHCA==', ''), ('', ''))
+    >>> key_of("a", "BiQ9DB8q"), key_of("b", "BiQ9DB8q"), key_of("a", None)
+    (('BiQ9DB8q 40f89e395b66422f', ''), ('BiQ9DB8q 8472c2e34d854f75', ''), ('', ''))
     """
     if chunk is None:
         return "", ""
+    number = _fluentd_number(chunk)
+    if number is not None:
+        return number.hex(), _RUBY
+    tag_hash = hashlib.blake2b(tag.encode("utf-8", "surrogateescape"), digest_size=8)
+    return f"{chunk} {tag_hash.hexdigest()}", ""
+
+
+def _fluentd_number(chunk: str) -> bytes | None:
     if not chunk.endswith("\n"):
-        return chunk, ""
+        return None
     try:
         number = base64.b64decode(chunk[:-1], validate=True)
-    except (binascii.Error, ValueError):  # also what is no ASCII
-        return chunk, ""
-    return (number.hex(), _RUBY) if len(number) == _CHUNK_BYTES else (chunk, "")
+    except ValueError:  # no base64, no ASCII
+        return None
+    return number if len(number) == _CHUNK_BYTES else None
 
 
 class _Door:
@@ -90,7 +99,7 @@ class _Door:
         self._store(tag, body, chunk, "gzip")
 
     def _store(self, tag: str, body: bytes, chunk: str | None, encoding: str) -> None:
-        key, agent = key_of(chunk)
+        key, agent = key_of(tag, chunk)
         request = Request(
             policy=self._site.settings.forward_policy,
             tag=tag.encode("utf-8", "surrogateescape"),
