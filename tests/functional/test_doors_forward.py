@@ -14,7 +14,7 @@ import msgpack
 import pytest
 from tests.forward.client import Client as ForwardClient
 from tests.functional import doors
-from tests.functional.doors import PORTAL, block, bytes_of, replaced, running
+from tests.functional.doors import PORTAL, Proxy, block, bytes_of, replaced, running
 from tests.functional.program import Client, Program, basic, until
 
 import haywain
@@ -58,9 +58,14 @@ def port(settings: dict[str, str]) -> int:
 
 
 def events(body: bytes) -> list[Any]:
+    """Return the records of concatenated msgpack `[time, record]`."""
+    return [record for _, record in unpacked(body)]
+
+
+def unpacked(body: bytes) -> list[Any]:
     unpacker = msgpack.Unpacker()
     unpacker.feed(body)
-    return [record for _, record in unpacker]
+    return list(unpacker)
 
 
 def test_fluent_logger_of_python(settings: dict[str, str], port: int) -> None:
@@ -146,7 +151,7 @@ def _connected(port: int) -> ForwardClient:
 def test_page_of_fluentd_has_the_configuration_of_the_portal() -> None:
     url = f"{PORTAL}/portal_ingestion_policies/default/ingest"
     shown = FLUENTD.format(url=url).replace("THE_TOKEN", doors.TOKEN)
-    assert block("fluentd.md", "/etc/fluent/fluent.conf") == shown
+    assert block("fluentd.md", "/etc/fluent/fluent.conf").endswith(shown)
 
 
 def present(name: str) -> str:
@@ -157,24 +162,43 @@ def present(name: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("name", ["fluent.conf", "fluent-forward.conf"], ids=["http", "forward"])
-def test_fluentd(client: Client, settings: dict[str, str], port: int, tmp_path: Path, name: str) -> None:
-    fluentd, log, tag = present("fluentd"), tmp_path / "app.log", f"fluentd.{name}"
-    said = {"/var/lib/fluent": tmp_path, "your.tags.**": "fluentd.**"}
-    by_http = {"portal": client.url, "token": settings["HAYWAIN_FORWARD_TOKEN"]}
-    by_forward = {"forward": str(port), "key": KEY}
-    page = replaced(
-        block("fluentd.md", f"/etc/fluent/{name}"),
-        **said,
-        **(by_http if name == "fluent.conf" else by_forward),
-    )
-    source = f"<source>\n@type tail\npath {log}\ntag {tag}\nread_from_head true\npos_file {tmp_path}/pos\n"
-    own = tmp_path / name
-    own.write_text(source + "<parse>\n@type none\n</parse>\n</source>\n" + page)
+def tail(program: str, page: str, tag: str, folder: Path) -> list[str | Path]:
+    """Return the command that has fluentd send the lines of a file by the configuration of the page."""
+    log, own = folder / "app.log", folder / "fluent.conf"
+    source = f"<source>\n@type tail\npath {log}\ntag {tag}\nread_from_head true\npos_file {folder}/pos\n"
+    said = {"/var/lib/fluent": folder, "your.tags.**": "fluentd.**"}
+    own.write_text(source + "<parse>\n@type none\n</parse>\n</source>\n" + replaced(page, **said))
     log.write_text("one\ntwo\n")
-    with running([fluentd, "-c", own], tmp_path / "log"):
-        until(lambda: len(events(bytes_of(client, tag))) >= 2, "the records", 30)
-    assert events(bytes_of(client, tag)) == [{"message": "one"}, {"message": "two"}]
+    return [present(program), "-c", own]
+
+
+def as_text(line: str | bytes) -> str:
+    """Return a line as text: what fluentd reads has no encoding, and is sent as bytes."""
+    return line.decode() if isinstance(line, bytes) else line
+
+
+def test_fluentd_by_http(client: Client, settings: dict[str, str], tmp_path: Path) -> None:
+    """Through a proxy that answers what fluentd by itself would take for good, and loses an answer."""
+    present("fluentd")
+    with Proxy(client.url, 429, "lost") as proxy:
+        page = block("fluentd.md", "/etc/fluent/fluent.conf")
+        page = replaced(page, portal=proxy.url, token=settings["HAYWAIN_FORWARD_TOKEN"])
+        with running(tail("fluentd", page, "fluentd.http", tmp_path), tmp_path / "log"):
+            until(lambda: len(proxy.seen) == 3, "three tries", 30)
+            until(lambda: bytes_of(client, "fluentd.http"), "the records")
+        assert len(set(proxy.seen)) == 1
+    records = unpacked(bytes_of(client, "fluentd.http"))
+    assert [as_text(record["message"]) for record in records] == ["one", "two"]
+    assert all(isinstance(record["time"], float) for record in records)
+
+
+def test_fluentd_by_forward(client: Client, port: int, tmp_path: Path) -> None:
+    present("fluentd")
+    page = replaced(block("fluentd.md", "/etc/fluent/fluent-forward.conf"), forward=str(port), key=KEY)
+    with running(tail("fluentd", page, "fluentd.forward", tmp_path), tmp_path / "log"):
+        until(lambda: bytes_of(client, "fluentd.forward"), "the records", 30)
+    records = events(bytes_of(client, "fluentd.forward"))
+    assert [as_text(record["message"]) for record in records] == ["one", "two"]
 
 
 def test_fluent_bit(client: Client, port: int, tmp_path: Path) -> None:
