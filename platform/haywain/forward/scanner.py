@@ -87,43 +87,45 @@ class Scanner:
 
         `data` begins with the object, each time.  Raises InvalidError, TooLargeError.
         """
-        left = self._left
-        while True:
-            begins_element = len(left) == 1
-            try:
-                stop, elements = self._next(data)
-            except IndexError:
-                return None
-            if stop > self._most_bytes:
-                raise TooLargeError(f"A message may have {self._most_bytes} bytes")
-            if stop > len(data):
-                return None
-            if begins_element:
-                self.marks.append(self._position)
-            self._position = stop
-            if elements:
-                self._open(elements)
-                continue
-            while left and left[-1] == 1:
-                left.pop()
-            if not left:
-                return stop
-            left[-1] -= 1
+        left, sizes, length, at = self._left, _SIZES, len(data), self._position
+        try:
+            while at < length:
+                size, elements = sizes[data[at]], 0
+                if not size:
+                    size, elements = _long_size(data, at)
+                if at + size > length:
+                    break
+                if len(left) == 1:
+                    self.marks.append(at)
+                at += size
+                if elements:
+                    self._open(elements)
+                elif left and left[-1] > 1:
+                    left[-1] -= 1
+                elif self._close():
+                    return self._checked(at)
+            else:
+                size = 0
+        except IndexError:  # a header that is not all there
+            size = 0
+        self._position = at
+        self._checked(at + size)
+        return None
 
-    def _next(self, data: memoryview) -> tuple[int, int]:
-        """Return where the object at the position ends, or the header of it, and how many elements follow."""
-        at = self._position
-        code = data[at]
-        size = _SIZES[code]
-        if size:
-            return at + size, 0
-        if code in _SIZED:
-            width, beside = _SIZED[code]
-            return at + 1 + width + beside + _number(data, at + 1, width), 0
-        found = container_header(data, at)
-        if found is None:
-            raise InvalidError(f"Byte {_NEVER_USED:#x} is no msgpack")
-        return at + found[0], found[1]
+    def _checked(self, stop: int) -> int:
+        if stop > self._most_bytes:
+            raise TooLargeError(f"A message may have {self._most_bytes} bytes")
+        return stop
+
+    def _close(self) -> bool:
+        """Note that an element ended, and the containers that end with it; return whether that was all."""
+        left = self._left
+        while left and left[-1] == 1:
+            left.pop()
+        if not left:
+            return True
+        left[-1] -= 1
+        return False
 
     def _open(self, elements: int) -> None:
         self._elements += elements
@@ -132,6 +134,18 @@ class Scanner:
         self._left.append(elements)
         if len(self._left) > MOST_NESTING:
             raise TooLargeError(f"A message may be nested {MOST_NESTING} deep")
+
+
+def _long_size(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the size of an object that has a length, or of a header, and how many elements follow that."""
+    code = data[at]
+    if code in _SIZED:
+        width, beside = _SIZED[code]
+        return 1 + width + beside + _number(data, at + 1, width), 0
+    found = container_header(data, at)
+    if found is None:
+        raise InvalidError(f"Byte {_NEVER_USED:#x} is no msgpack")
+    return found
 
 
 def _number(data: memoryview | bytes, at: int, width: int) -> int:
