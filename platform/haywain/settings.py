@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")
     pack_days: int = Field(7, ge=0, description="How many days of history a pack keeps.")
 
+    @field_validator("forward_port", "forward_users", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:  # Any: as it was given
+        return None if value == "" else value
+
     @field_validator("threads")
     @classmethod
     def _are_enough(cls, value: int) -> int:
