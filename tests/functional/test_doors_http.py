@@ -72,11 +72,15 @@ def test_syslog_ng_sends_again_what_was_refused(
             block("syslog-ng.md", "/etc/syslog-ng/conf.d/haywain.conf"),
             portal=proxy.url, token=token, **{"/var/log/app.log": log},
         )  # fmt: skip
-        head = "@version: 3.38\noptions { time-reopen(1); };\n"
         text = replaced(
-            text, **{"reliable(yes)": f'reliable(yes) dir("{tmp_path}")', "timeout(1000)": "timeout(100)"}
+            text,
+            **{
+                "reliable(yes)": f'reliable(yes) dir("{tmp_path}")',
+                "timeout(1000)": "timeout(100)",
+                "reopen(5)": "reopen(1)",
+            },
         )
-        own = written(tmp_path / "syslog-ng.conf", head + text)
+        own = written(tmp_path / "syslog-ng.conf", "@version: 3.38\n" + text)
         command = [
             syslog_ng,
             "--foreground",
