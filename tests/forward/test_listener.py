@@ -1,8 +1,10 @@
 """The listener on real sockets: acks after the events are kept, and one bad client that hurts no other."""
 
+import contextlib
 import gzip
 import logging
 import select
+import threading
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -181,6 +183,20 @@ def test_messages_sent_before_the_pong_are_taken_after_it(taker: Taker, start: S
         assert client.answer()[0] == "PONG" and client.answer() == {"ack": "one"}
 
 
+def test_who_is_not_known_may_not_send_much(start: Start) -> None:
+    with Client(start(Security("key"))) as client:
+        assert client.answer()[0] == "HELO"
+        client.raw(msgpack.packb(["PING", bytes(MIB)])[:100])
+        assert client.answer() is None
+
+
+def test_who_is_known_may_send_much(taker: Taker, start: Start) -> None:
+    with Client(start(Security("key"))) as client:
+        assert client.shake_hands("key")[1] is True
+        client.send("a", bytes(MIB), {"chunk": "one"})
+        assert client.answer() == {"ack": "one"}
+
+
 def test_accounts_have_takers_of_their_own(taker: Taker, start: Start) -> None:
     own = Taker()
     port = start(Security("key", {"a": Account("one", own.deliver), "b": Account("two")}))
@@ -252,7 +268,7 @@ def test_memory_is_shared_and_who_finds_none_may_come_again(start: Start) -> Non
     for client in clients:
         client.raw(message[:-1])
     hung_up, _, _ = select.select([client.socket for client in clients], [], [], 10)
-    assert len(hung_up) == 1
+    assert hung_up
     for client in clients:
         client.close()
     with Client(port) as client:
@@ -288,6 +304,31 @@ def test_stop_waits_for_what_is_handed_on(taker: Taker, start: Start) -> None:
         listener.stop()
     with pytest.raises(ConnectionRefusedError):
         Client(listener.port)
+
+
+def test_stop_takes_what_was_sent_before_it_and_no_more(taker: Taker, start: Start) -> None:
+    listener = Listener(taker.deliver, port=0)
+    listener.start()
+    taker.may_go_on.clear()
+    with Client(listener.port) as client:
+        client.send("a", PAIR)
+        assert taker.has_begun.wait(10)
+        for _ in range(3):
+            client.send("b", PAIR)
+        listener.ask_to_stop()
+        taker.may_go_on.set()
+        sender = threading.Thread(target=_send_for_ever, args=(client,))
+        sender.start()
+        listener.stop()
+        sender.join(10)
+        assert not sender.is_alive()
+    assert taker.body.startswith(4 * PAIR)
+
+
+def _send_for_ever(client: Client) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            client.send("c", PAIR)
 
 
 def test_address_that_cannot_be_listened_on_is_told(taker: Taker) -> None:

@@ -13,14 +13,14 @@ SCALARS = (
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False)
-    | st.text(max_size=300)
+    | st.text("ab\u0436", max_size=300)
     | st.binary(max_size=300)
     | st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=40))
 )
 OBJECTS = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=40,
+    max_leaves=15,
 )
 
 

@@ -30,10 +30,9 @@ def written(path: Path, text: str, mode: int = 0o600) -> Path:
 def test_curl_stores_once_what_it_sends_again(
     program: Program, client: Client, token: str, tmp_path: Path
 ) -> None:
+    page = replaced(block("curl.md", "send"), **{"--retry 100": "--retry 100 --retry-delay 1"})
     with Proxy(program.url, 503, "lost") as proxy:
-        script = written(
-            tmp_path / "send", replaced(block("curl.md", "send"), portal=proxy.url, token=token), stat.S_IRWXU
-        )
+        script = written(tmp_path / "send", replaced(page, portal=proxy.url, token=token), stat.S_IRWXU)
         (tmp_path / "readings").write_bytes(BIG)
         subprocess.run([script, "doors.curl", tmp_path / "readings"], check=True, timeout=30)
         assert len(proxy.seen) == 3 and len(set(proxy.seen)) == 1

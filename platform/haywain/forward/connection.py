@@ -19,8 +19,11 @@ from haywain.forward.handshake import Handshake, Security
 from haywain.forward.incoming import Incoming
 from haywain.forward.inflating import inflate
 from haywain.forward.limits import Budget, ForwardLimits
+from haywain.values import KIB
 
 _LONGEST_PAUSE_S = 5.0
+_GREETING_BYTES = 64 * KIB  # of who is not known yet
+_DRAIN_S = 0.5  # after `close`, to read what was sent before it
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ class Connection:
     ) -> None:
         """Serve a socket, in whichever thread calls `run`."""
         self.name = name
-        self.incoming = Incoming(sock, limits, budget)
+        self.incoming = Incoming(sock, limits, budget, _GREETING_BYTES if security else limits.message_bytes)
         self._socket, self._deliver, self._reject = sock, deliver, reject
         self._security, self._limits, self._budget = security, limits, budget
         self._gathered: list[Event] = []
@@ -66,11 +69,14 @@ class Connection:
             self._socket.shutdown(socket.SHUT_RD)
 
     def _serve(self) -> None:
+        until: float | None = None
         while True:
             while (event := self.incoming.next(parse)) is not None:
                 self._take(event)
             self._hand_on_gathered()
-            if not self.incoming.receive():
+            if until is None and self._closing.is_set():
+                until = time.monotonic() + _DRAIN_S
+            if not self.incoming.receive(until):
                 break
         if self.incoming.is_amid and not self._closing.is_set():
             raise TemporaryError("it went in the middle of a message")
@@ -92,6 +98,7 @@ class Connection:
         if account is not None and account.deliver is not None:
             self._deliver, self._reject = account.deliver, account.reject
         self._send(answer)
+        self.incoming.allow_all()
         return True
 
     def _take(self, event: Event) -> None:

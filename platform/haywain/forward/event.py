@@ -62,6 +62,11 @@ class Reader:
         self._buffer, self._start = bytearray(), 0
         self._scanner = Scanner(most_bytes)
 
+    def allow(self, most_bytes: int) -> None:
+        """Let the next message, of which nothing was looked at yet, and those after it have so many bytes."""
+        self._most_bytes = most_bytes
+        self._scanner = Scanner(most_bytes)
+
     @property
     def size(self) -> int:
         """How many bytes are held."""

@@ -19,14 +19,18 @@ T = TypeVar("T")
 class Incoming:
     """The bytes of one client; used by one thread, but for `idle_since`."""
 
-    def __init__(self, sock: socket.socket, limits: ForwardLimits, budget: Budget) -> None:
-        """Read from a socket."""
+    def __init__(self, sock: socket.socket, limits: ForwardLimits, budget: Budget, most_bytes: int) -> None:
+        """Read from a socket, messages of at most so many bytes until `allow_all`."""
         self.idle_since: float | None = time.monotonic()
         self.has_spoken = False
         self._socket, self._limits, self._budget = sock, limits, budget
-        self._reader = Reader(limits.message_bytes)
+        self._reader = Reader(most_bytes)
         self._began = 0.0  # when the message that is not all there began to come
         self._held_bytes = 0
+
+    def allow_all(self) -> None:
+        """Take messages as large as the limits allow, once it is known who sends."""
+        self._reader.allow(self._limits.message_bytes)
 
     @property
     def is_amid(self) -> bool:

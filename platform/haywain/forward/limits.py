@@ -1,5 +1,6 @@
 """How much a client may send, how slowly, and how many there may be."""
 
+import random
 import threading
 import time
 from dataclasses import dataclass
@@ -41,8 +42,11 @@ class Budget:
         self._freed = threading.Condition()
 
     def take(self, size_bytes: int) -> None:
-        """Wait until so much is free, and take it; raises TemporaryError if others keep it for long."""
-        deadline = time.monotonic() + self._wait_s
+        """Wait until so much is free, and take it; raises TemporaryError if others keep it for long.
+
+        Those who wait for each other do not all give up at once: the first to do so lets the others go on.
+        """
+        deadline = time.monotonic() + self._wait_s * random.uniform(0.5, 1)  # noqa: S311  # no secret
         with self._freed:
             while self._free < size_bytes:
                 if not self._freed.wait(deadline - time.monotonic()):
