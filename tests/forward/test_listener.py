@@ -96,6 +96,20 @@ def test_events_without_a_chunk_are_gathered_by_tag(taker: Taker, start: Start) 
     assert {chunk for _, _, chunk in taker.taken[:-1]} == {None} and taker.taken[-1] == ("a", PAIR, "one")
 
 
+def test_events_before_a_message_that_makes_no_sense_are_kept(taker: Taker, start: Start) -> None:
+    with Client(start()) as client:
+        client.raw(2 * msgpack.packb(["a", PAIR]) + msgpack.packb(["a", {}]))
+        assert client.answer() is None
+    assert taker.taken == [("a", 2 * PAIR, None)]
+
+
+def test_so_many_events_are_gathered(taker: Taker, start: Start) -> None:
+    with Client(start(gathered_bytes=2 * len(PAIR))) as client:
+        client.raw(5 * msgpack.packb(["a", PAIR]))
+        taker.wait_for(5 * PAIR)
+    assert max(len(body) for _, body, _ in taker.taken) <= 2 * len(PAIR)
+
+
 def test_events_without_a_chunk_are_tried_again_here(taker: Taker, start: Start) -> None:
     taker.failures = [TemporaryError("full"), TemporaryError("full")]
     with Client(start()) as client:

@@ -138,6 +138,8 @@ class Proxy:
         take, pool = self._take, self._pool
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 fault = take(self.headers.get("Idempotency-Key", ""), self.headers.get("Authorization", ""))

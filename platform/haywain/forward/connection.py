@@ -47,6 +47,7 @@ class Connection:
         self._socket, self._deliver, self._reject = sock, deliver, reject
         self._security, self._limits, self._budget = security, limits, budget
         self._gathered: list[Event] = []
+        self._gathered_bytes = 0
         self._closing = threading.Event()
 
     def run(self) -> None:
@@ -71,9 +72,11 @@ class Connection:
     def _serve(self) -> None:
         until: float | None = None
         while True:
-            while (event := self.incoming.next(parse)) is not None:
-                self._take(event)
-            self._hand_on_gathered()
+            try:
+                while (event := self.incoming.next(parse)) is not None:
+                    self._take(event)
+            finally:  # what came before a message that makes no sense is kept
+                self._hand_on_gathered()
             if until is None and self._closing.is_set():
                 until = time.monotonic() + _DRAIN_S
             if not self.incoming.receive(until):
@@ -107,6 +110,7 @@ class Connection:
             if self._gathered and not self._fits(event):
                 self._hand_on_gathered()
             self._gathered.append(event)
+            self._gathered_bytes += len(event.body)
             return
         self._hand_on_gathered()
         if event.chunk is None:
@@ -116,11 +120,11 @@ class Connection:
         self._send(event.ack)
 
     def _fits(self, event: Event) -> bool:
-        size = sum(len(gathered.body) for gathered in self._gathered)
-        return self._gathered[0].tag == event.tag and size + len(event.body) <= self._limits.gathered_bytes
+        size = self._gathered_bytes + len(event.body)
+        return self._gathered[0].tag == event.tag and size <= self._limits.gathered_bytes
 
     def _hand_on_gathered(self) -> None:
-        gathered, self._gathered = self._gathered, []
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
         if gathered:
             self._insist(Event(gathered[0].tag, b"".join(event.body for event in gathered)))
 
