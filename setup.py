@@ -37,6 +37,7 @@ SERVER = [
     "nanoarrow>=0.6",  # slices as Arrow; pyarrow is 45 times its size
     "persistent>=6",
     "pillow>=11",
+    "prometheus-client>=0.21",
     "psutil>=6",
     "pydantic>=2.9",
     "pydantic-settings>=2.5",

@@ -17,8 +17,10 @@ from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
 from haywain.forward import Listener
 from haywain.ingestion.forwarding import forward_listener
-from haywain.ingestion.ledger import Ledger
+from haywain.ingestion.ledger import Ledger, is_of_this_form
 from haywain.ingestion.placement import finish_uploads
+from haywain.ingestion.receipts import Receipts
+from haywain.ingestion.tally import Tally
 from haywain.portal import Portal, Site
 from haywain.security import SYSTEM
 from haywain.settings import Settings, load
@@ -39,7 +41,8 @@ def open_site(settings: Settings) -> tuple[Site, str]:
     Raises DataDirectoryError and its kinds, RegistryError.
     """
     site = Site(settings)
-    site.workers = Workers(site)
+    site.workers, site.tally = Workers(site), Tally()
+    site.receipts = Receipts(site.path / "ledger", _lane(site), is_shared=not site.is_sole)
     site.before_close.append(site.workers.stop)
     try:
         password = _first_start(site)
@@ -98,6 +101,15 @@ def _make_root(portal: Portal) -> bool:
     return not _has_people(portal.root)
 
 
+def _lane(site: Site) -> str:
+    """Return by what the ledger knows this data directory among those that share a database."""
+    path = site.path / "ledger" / "lane"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_durably(path, secrets.token_hex(8).encode())
+    return path.read_text()
+
+
 def _has_people(root: PortalRoot) -> bool:
     return "person_module" in root.modules and bool(root["person_module"].documents)
 
@@ -107,7 +119,7 @@ def _fill(portal: Portal, password: str) -> bool:
     root, registry = portal.root, portal.site.registry
     if not root.key:
         root.key = secrets.token_hex(8)
-    if "ledger" not in root.tools:
+    if "ledger" not in root.tools or not is_of_this_form(root.tools["ledger"]):
         root.tools["ledger"] = Ledger()
     if "outbox" not in root.tools:
         root.tools["outbox"] = Outbox()

@@ -102,6 +102,17 @@ class OffsetError(HaywainError):
         self.expected, self.actual = expected, actual
 
 
+class SequenceError(HaywainError):
+    """A producer's request that cannot come next; `due` is the number that can, None in an old epoch."""
+
+    status, exit_code, title = 409, 1, "Conflict"
+
+    def __init__(self, message: str, due: int | None = None) -> None:
+        """Say why, and which number is due."""
+        super().__init__(message)
+        self.due = due
+
+
 class GoneError(HaywainError):
     """It was there, and no more: packed away, or expired."""
 

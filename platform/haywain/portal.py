@@ -39,6 +39,8 @@ from haywain.values import Tid
 if TYPE_CHECKING:
     from haywain.activity.job import Job
     from haywain.activity.workers import Workers
+    from haywain.ingestion.receipts import Receipts
+    from haywain.ingestion.tally import Tally
     from haywain.past import Past
 
 T = TypeVar("T")
@@ -236,7 +238,9 @@ class Site:
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
         self.refused_uploads: set[tuple[str, str]] = set()  # (id, reason), each told once
-        self.workers: Workers  # of the layer above, put here as the site is opened
+        self.workers: Workers  # of the layers above, put here as the site is opened
+        self.tally: Tally
+        self.receipts: Receipts
         self.before_close: list[Callable[[], None]] = []  # what the layers above have to stop
         try:
             with ExitStack() as opened:

@@ -1,22 +1,68 @@
-"""Ledger: a key is known for its days, and nobody else's key is."""
+"""Ledger: a key is known for its days, once, and nobody else's key is."""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path as FilePath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ZODB.POSException import ConflictError
 
-from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
-from haywain.portal import Site
+from haywain.app import open_site
+from haywain.ingestion import receipts, runs
+from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry, ledger_key
+from haywain.portal import Portal, Site
+from haywain.settings import load
 from haywain.values import Offset, Path, Receipt
 
-RECEIPT = Receipt("stored", Path("m/1"), Offset(5), 3)
 BODY = BodyIdentity.of([b"abc"])
 DAY_S = 86_400
 NOON_S = 20_000.5 * DAY_S
+_numbers = count()
+
+
+def receipt(offset: int = 5) -> Receipt:
+    return Receipt("stored", Path("m/1"), Offset(offset), 3)
+
+
+def key(name: object) -> bytes:
+    return ledger_key("", "test", str(name))
 
 
 @pytest.fixture(autouse=True)
 def noon(set_clock) -> None:
-    """Near midnight an entry lies in two days."""
     set_clock.now_s = NOON_S
+
+
+@pytest.fixture
+def own(tmp_path: FilePath) -> Iterator[Callable[[], Site]]:
+    """Call it to open a directory of this test's own, again after it was closed."""
+    opened: list[Site] = []
+
+    def again() -> Site:
+        for site in opened:
+            site.close()
+        opened[:] = [open_site(load(data=tmp_path / "own", admin_password="correct horse battery"))[0]]
+        return opened[0]
+
+    yield again
+    for site in opened:
+        site.close()
+
+
+def add(site: Site, *names: object, window: int = 30, offset: int = 5) -> None:
+    def work(portal: Portal) -> None:
+        for name in names:
+            Ledger.of(portal.root).add(key(name), receipt(offset), BODY, window)
+
+    site.transact(work)
+
+
+def found(site: Site, name: object) -> LedgerEntry | None:
+    with site.open() as portal:
+        return Ledger.of(portal.root).find(key(name))
 
 
 def test_key_is_bound_to_sender_and_policy() -> None:
@@ -31,68 +77,189 @@ def test_body_is_known_again_in_any_pieces() -> None:
     assert BodyIdentity.of([b"abd"]) != BODY and BodyIdentity.of([]).length == 0
 
 
-def test_entry_knows_its_body_and_what_it_begins() -> None:
-    ledger = Ledger()
-    ledger.add(b"k", RECEIPT, BODY, 30)
-    entry = ledger.find(b"k")
+def test_entry_knows_its_body_and_what_it_begins(site: Site) -> None:
+    add(site, "body")
+    entry = found(site, "body")
+    assert entry is not None and len(entry.tid) == 16
     assert entry.matches(BODY) and not entry.matches(BodyIdentity.of([b"ab"]))
     assert entry.is_prefix_of(b"abcd") and not entry.is_prefix_of(b"abc") and not entry.is_prefix_of(b"abd+")
-    assert ledger.find(b"other") is None
+    assert found(site, "other") is None
 
 
-def test_newer_receipt_of_a_key_takes_the_place_of_the_older(set_clock) -> None:
-    ledger = Ledger()
-    ledger.add(b"k", RECEIPT, BODY, 30)
+def test_newer_receipt_of_a_key_takes_the_place_of_the_older(site: Site, set_clock) -> None:
+    add(site, "newer", offset=1)
+    add(site, "newer", offset=2)
     set_clock.forward(days=2)
-    ledger.add(b"k", Receipt("stored", Path("m/2"), Offset(0), 1), BODY, 30)
-    assert ledger.find(b"k").path == "m/2"
-    assert sum(len(day) for day in ledger.days.values()) == 1
+    add(site, "newer", offset=3)
+    entry = found(site, "newer")
+    assert entry is not None and entry.offset == 3
+
+
+def test_keys_of_a_running_transaction_are_known_in_it_and_a_savepoint_takes_them_back(site: Site) -> None:
+    with site.open() as portal:
+        ledger = Ledger.of(portal.root)
+        savepoint = portal.manager.savepoint()
+        ledger.add(key("back-1"), receipt(), BODY, 30)
+        assert ledger.find(key("back-1")).tid == ""
+        savepoint.rollback()
+        assert ledger.find(key("back-1")) is None
+        ledger.add(key("back-2"), receipt(), BODY, 30)
+        inner = portal.manager.savepoint()
+        ledger.add(key("back-3"), receipt(), BODY, 30)
+        inner.rollback()
+        portal.commit()
+        assert [ledger.find(key(f"back-{n}")) is not None for n in (1, 2, 3)] == [False, True, False]
+    assert [found(site, f"back-{n}") is not None for n in (1, 2, 3)] == [False, True, False]
+
+
+def test_what_is_aborted_or_fails_is_not_known_and_others_go_on(site: Site) -> None:
+    with site.open() as portal:
+        Ledger.of(portal.root).add(key("aborted"), receipt(), BODY, 30)
+    with site.open() as first, site.open() as second:
+        Ledger.of(first.root).add(key("failed"), receipt(), BODY, 30)
+        first.root["data_stream_module"].title = "first"
+        second.root["data_stream_module"].title = "second"
+        second.commit()
+        with pytest.raises(ConflictError):
+            first.commit()
+        first.abort()
+    add(site, "after")
+    assert found(site, "aborted") is None and found(site, "failed") is None and found(site, "after")
 
 
 @pytest.mark.parametrize("window", [1, 30])
-def test_days_out_of_the_window_are_dropped_whole(set_clock, window: int) -> None:
-    ledger = Ledger()
-    ledger.add(b"old", RECEIPT, BODY, window)
+def test_days_out_of_the_window_are_dropped_whole(own, set_clock, window: int) -> None:
+    site = own()
+    add(site, "old", window=window)
     set_clock.forward(days=window)
-    ledger.add(b"young", RECEIPT, BODY, window)
-    assert ledger.find(b"old") and ledger.find(b"young")
+    add(site, "young", window=window)
+    assert found(site, "old") and found(site, "young")
     set_clock.forward(days=1)
-    ledger.add(b"today", RECEIPT, BODY, window)
-    assert ledger.find(b"old") is None and ledger.find(b"young") and len(ledger.days) == 2
+    add(site, "today", window=window)
+    assert found(site, "old") is None and found(site, "young") and found(site, "today")
 
 
-def test_clock_that_goes_back_drops_nothing(set_clock) -> None:
-    ledger = Ledger()
-    ledger.add(b"k", RECEIPT, BODY, 30)
+def test_clock_that_goes_back_drops_nothing(own, set_clock) -> None:
+    site = own()
+    add(site, "before")
     set_clock.forward(days=-100)
-    ledger.add(b"earlier", RECEIPT, BODY, 30)
-    assert ledger.find(b"k") and ledger.find(b"earlier")
+    add(site, "earlier")
+    assert found(site, "before") and found(site, "earlier")
+    site = own()
+    assert found(site, "before") and found(site, "earlier")
 
 
-@pytest.mark.parametrize("seconds", [(-60, 60), (60, -60), (-1, 0), (-60, -60)], ids=str)
-def test_two_processes_add_a_key_once_around_midnight(
-    site: Site, set_clock, seconds: tuple[int, int]
-) -> None:
-    key = ledger_key("", "midnight", str(seconds))
-    with site.open() as first, site.open() as second:
-        for portal, seconds_after in zip((first, second), seconds, strict=True):
-            set_clock.now_s = 20_000 * DAY_S + seconds_after
+def test_one_of_two_threads_that_add_a_key_finds_the_first(site: Site, together) -> None:
+    barrier, looked = threading.Barrier(2), set[int]()
+
+    def call(number: int) -> bool:
+        def work(portal: Portal) -> bool:
             ledger = Ledger.of(portal.root)
-            assert ledger.find(key) is None
-            ledger.add(key, RECEIPT, BODY, 30)
-        first.commit()
+            is_new = ledger.find(key("threads")) is None
+            if number not in looked:
+                looked.add(number)
+                barrier.wait()
+            if is_new:
+                ledger.add(key("threads"), receipt(number), BODY, 30)
+            return is_new
+
+        return site.transact(work)[0]
+
+    assert sorted(together(lambda: call(1), lambda: call(2))) == [False, True]
+
+
+def test_key_is_known_to_a_transaction_that_cannot_see_it_yet(site: Site) -> None:
+    with site.open() as late:
+        add(site, "unseen")
         with pytest.raises(ConflictError):
-            second.commit()
-        second.abort()
-        assert Ledger.of(second.root).find(key).matches(BODY)
+            Ledger.of(late.root).find(key("unseen"))
+        late.abort()
+        assert Ledger.of(late.root).find(key("unseen"))
 
 
-def test_day_begun_before_midnight_drops_the_oldest_when_it_comes(set_clock) -> None:
-    ledger = Ledger()
-    ledger.add(b"old", RECEIPT, BODY, 30)
-    set_clock.now_s = NOON_S + 30.5 * DAY_S - 60
-    ledger.add(b"before", RECEIPT, BODY, 30)
-    assert ledger.find(b"old") and ledger.find(b"before")
-    set_clock.forward(120)
-    ledger.add(b"after", RECEIPT, BODY, 30)
-    assert ledger.find(b"old") is None and ledger.find(b"before") and ledger.find(b"after")
+@pytest.fixture
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a file of each ten keys, one of each three files."""
+    monkeypatch.setattr(receipts, "MOST_RECENT", 10)
+    monkeypatch.setattr(runs, "FEW", 3)
+    monkeypatch.setattr(runs, "MANY", 100)
+
+
+def files(site: Site) -> list[FilePath]:
+    return sorted((site.path / "ledger").glob("*.run"))
+
+
+def test_keys_in_files_are_known_also_after_a_start(own, small_runs) -> None:
+    site = own()
+    for number in range(0, 240, 4):
+        add(site, *range(number, number + 4))
+    assert 3 <= len(files(site)) <= 8
+    for _ in range(2):
+        assert all(found(site, number) for number in range(240)) and not found(site, 240)
+        site = own()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lack", "empty", "all"])
+def test_damaged_files_are_made_anew(own, small_runs, damage: str) -> None:
+    site = own()
+    for number in range(0, 120, 5):
+        add(site, *range(number, number + 5))
+    path = files(site)[1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    site.close()
+    if damage in ("lack", "all"):
+        for each in [path] if damage == "lack" else files(site):
+            each.unlink()
+    else:
+        path.write_bytes({"flip": bytes(data), "cut": bytes(data[:-8]), "empty": b""}[damage])
+    site = own()
+    assert all(found(site, number) for number in range(120))
+
+
+def test_files_of_a_later_state_of_the_database_are_not_trusted(own, small_runs) -> None:
+    """A backup was restored beside the files that came after it."""
+    site = own()
+    add(site, *range(12))
+    site.close()
+    kept = (site.path / "Data.fs").read_bytes()
+    site = own()
+    add(site, *range(12, 40))
+    site.close()
+    (site.path / "Data.fs").write_bytes(kept)
+    (site.path / "Data.fs.index").unlink()
+    site = own()
+    add(site, *range(100, 128))
+    assert [bool(found(site, number)) for number in (0, 11, 12, 39, 100, 127)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_files_of_dropped_days_are_removed(own, set_clock, small_runs) -> None:
+    site = own()
+    for _ in range(6):
+        add(site, *range(12), window=2)
+        set_clock.forward(days=1)
+    numbers = {int(path.stem.rpartition("-")[2], 16) >> 40 for path in files(site)}
+    assert numbers and min(numbers) >= 20_003 - 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60))
+def test_ledger_is_like_a_dict(site: Site, steps: list[tuple[int, bool]]) -> None:
+    """Keys are those of this example alone."""
+    example = next(_numbers)
+    known: dict[int, int] = {}
+    for offset, (name, keeps) in enumerate(steps):
+        with site.open() as portal:
+            ledger = Ledger.of(portal.root)
+            entry = ledger.find(key((example, name)))
+            assert (None if entry is None else entry.offset) == known.get(name)
+            ledger.add(key((example, name)), receipt(offset), BODY, 30)
+            if keeps:
+                portal.commit()
+                known[name] = offset

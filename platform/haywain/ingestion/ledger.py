@@ -1,21 +1,30 @@
 """The ledger: which keys have been stored, so that a chunk sent twice is stored once.
 
-An entry is written in the transaction of the append, so the two never disagree, in this process or across
-processes: two transactions that add one key conflict in its BTree, and the second, tried again, finds the
-first.  Keys lie in one BTree a day; days out of the window are dropped whole.  Near midnight (UTC) an entry
-lies in both days, so that two processes conflict also where it is tomorrow for one of them already.
+It is a log.  A transaction that stores keys adds one Batch with all of its receipts, in the transaction of
+the bytes, so the two never disagree.  Random keys in one large tree would cost most of a commit.
+
+    Ledger ── lanes: name -> Lane               one for each data directory that writes, so that two
+              Lane ── days: day -> number -> Batch   processes on one database never write one tree
+           ── guards: number -> Guard           where there are several: two that store one key write one
+                                                Guard, so that the second conflicts, and then finds the first
+
+Where a key lies is known by the Receipts (`receipts.py`), an index in memory.  Days out of the window are
+dropped whole.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from BTrees.LOBTree import LOBTree
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
+from ZODB.POSException import ConflictError
 from ZODB.utils import z64
 
 from haywain import clock
+from haywain.ingestion.receipts import Place, Receipts, day_of
 from haywain.store.database import tid_of
 from haywain.values import Offset, Path, Receipt, Tid
 
@@ -23,7 +32,10 @@ if TYPE_CHECKING:
     from haywain.document import PortalRoot
 
 _DAY_S = 86_400
-_NEAR_S = 900  # of midnight: longer than a transaction takes, and clocks differ
+_GUARDS = 1 << 16
+
+Row = tuple[bytes, str, str, int, int, int, bytes]
+"""Key, status, path, offset and length of the receipt; length and digest of the body."""
 
 
 @dataclass(frozen=True)
@@ -43,68 +55,170 @@ class BodyIdentity:
         return cls(length, digest.digest())
 
 
-class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
+@dataclass(frozen=True)
+class LedgerEntry:
     """A receipt and the identity of the decoded body it was given for (gzip bytes differ at each retry)."""
 
-    def __init__(self, receipt: Receipt, body: BodyIdentity) -> None:
-        """Remember both."""
-        self.status, self.path, self.offset = receipt.status, receipt.path, receipt.offset
-        self.length, self.body_length, self.digest = receipt.length, body.length, body.digest
+    status: str
+    path: str
+    offset: int
+    length: int
+    body: BodyIdentity
+    tid: Tid
 
     def matches(self, body: BodyIdentity) -> bool:
         """Return whether this is the body that was stored."""
-        return bool(body.length == self.body_length and body.digest == self.digest)
+        return body == self.body
 
     def is_prefix_of(self, body: bytes) -> bool:
         """Return whether the body stored begins this one (fluentd after a power loss adds to a chunk)."""
-        begins = 0 < self.body_length < len(body)
-        return begins and self.matches(BodyIdentity.of([body[: self.body_length]]))
+        begins = 0 < self.body.length < len(body)
+        return begins and self.matches(BodyIdentity.of([body[: self.body.length]]))
 
     def receipt(self) -> Receipt:
         """Return the first receipt, as that of a duplicate; without its transaction if that is this one."""
-        self._p_activate()
-        tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
-        return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, tid)
+        return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, self.tid)
 
 
-class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
-    """Entries by day and by the hash of (scope, policy, key)."""
+class Batch(Persistent):  # type: ignore[misc]  # persistent has no types
+    """The receipts of one transaction."""
+
+    rows: tuple[Row, ...] = ()
+
+    def entry(self, key: bytes) -> LedgerEntry | None:
+        """Return what is known of a key, the last that was added."""
+        for found, status, path, offset, length, body_length, digest in reversed(self.rows):
+            if found == key:
+                tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
+                return LedgerEntry(status, path, offset, length, BodyIdentity(body_length, digest), tid)
+        return None
+
+
+class Lane(Persistent):  # type: ignore[misc]  # persistent has no types
+    """The Batches of one writer by their number, which holds the day."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.days = OOBTree()
+        self.days = LOBTree()
+
+    def batch(self, number: int) -> Batch | None:
+        """Return the Batch of a number; None if it is not there, or no longer."""
+        day = self.days.get(day_of(number))
+        return None if day is None else cast("Batch | None", day.get(number))
+
+    @property
+    def last(self) -> int:
+        """The number of the last Batch; -1 without any."""
+        return max((day.maxKey() for day in reversed(list(self.days.values())) if day), default=-1)
+
+    def after(self, number: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the Batches behind a number."""
+        for day in list(self.days.values(min=max(day_of(number), 0))):
+            yield from day.items(min=number + 1)
+
+    def add(self, number: int, window_days: int) -> Batch:
+        """Return a new Batch; drop the days that are out of the window."""
+        day = day_of(number)
+        if day not in self.days:
+            self.days[day] = LOBTree()
+            for old in list(self.days.keys(max=day - window_days - 1)):
+                del self.days[old]
+        batch = self.days[day][number] = Batch()
+        return batch
+
+
+class Guard(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Written by whoever stores one of some keys: of two at once, the second conflicts."""
+
+    writes = 0
+
+
+class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Entries by the hash of (scope, policy, key)."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.lanes = OOBTree()
+        self.guards = LOBTree()
+        self.producers = OOBTree()  # policy -> (hash of (scope, policy, producer, tag) -> ProducerState)
 
     @classmethod
     def of(cls, root: "PortalRoot") -> "Ledger":
         """Return the ledger of a portal."""
         return cast(Ledger, root.tools["ledger"])
 
+    @property
+    def _receipts(self) -> Receipts:
+        found: Receipts = self._p_jar.portal.site.receipts
+        return found
+
     def find(self, key: bytes) -> LedgerEntry | None:
-        """Return the entry of a key, newest day first."""
-        for day in self._newest_first():
-            entry = day.get(key)
-            if entry is not None:
-                return cast(LedgerEntry, entry)
-        return None
+        """Return the entry of a key, the newest if there are several.
+
+        Raises ConflictError if another transaction has stored one that this one cannot see.
+        """
+        receipts, manager = self._receipts, self._p_jar.transaction_manager
+        own = receipts.own(manager)
+        batch = self._batch(own) if own is not None else None
+        entry = batch.entry(key) if batch is not None else None
+        if entry is not None:
+            return entry
+        receipts.catch_up(self, manager)
+        entries = [batch.entry(key) for batch in map(self._visible, receipts.find(key)) if batch is not None]
+        found = [entry for entry in entries if entry is not None]
+        return max(found, key=lambda entry: entry.tid, default=None)
 
     def add(self, key: bytes, receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
-        """Remember a receipt, in place of an older one of this key; drop days out of the window."""
-        for tree in self._newest_first():
-            tree.pop(key, None)
-        now_s, entry = clock.now_s(), LedgerEntry(receipt, body)
-        for day in {_day(now_s), _day(now_s - _NEAR_S), _day(now_s + _NEAR_S)}:
-            if day not in self.days:
-                self.days[day] = OOBTree()
-            self.days[day][key] = entry
-        for old in list(self.days.keys(max=_day(now_s) - window_days - 1)):
-            del self.days[old]
+        """Remember a receipt, in place of an older one of this key.
 
-    def _newest_first(self) -> Iterator[OOBTree]:
-        yield from reversed(list(self.days.values()))
+        From then on until this transaction ends no other one of this process adds any.  Raises ConflictError
+        if another transaction has stored this key meanwhile.
+        """
+        receipts = self._receipts
+        place = receipts.begin(self, self._p_jar.transaction_manager)
+        for other in receipts.find(key):
+            self._visible(other)
+        batch = self._batch(place)
+        if batch is None:
+            if place.lane not in self.lanes:
+                self.lanes[place.lane] = Lane()
+            batch = self.lanes[place.lane].add(place.number, window_days)
+        row = (key, receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
+        batch.rows = (*batch.rows, row)
+        if receipts.is_shared:
+            self._guard(key)
 
+    def next_number(self, place: Place) -> int:
+        """Return the number of the next Batch of a lane, after one that is known to be taken."""
+        last = self.lanes[place.lane].last if place.lane in self.lanes else -1
+        return max(last + 1, place.number + 1, int(clock.now_s() // _DAY_S) << 40)
 
-def _day(moment_s: float) -> int:
-    return int(moment_s // _DAY_S)
+    def keys_of(self, lane: str, number: int) -> list[bytes]:
+        """Return the keys of a Batch; none if it is not there."""
+        batch = self._batch(Place(lane, number))
+        return [] if batch is None else [row[0] for row in batch.rows]
+
+    def oldest(self, lane: str) -> int:
+        """Return the least number that a Batch of a lane may have, since its days were dropped before."""
+        days = self.lanes[lane].days if lane in self.lanes else ()
+        return int(days.minKey()) << 40 if days else 0
+
+    def _batch(self, place: Place) -> Batch | None:
+        lane = self.lanes.get(place.lane)
+        return None if lane is None else lane.batch(place.number)
+
+    def _visible(self, place: Place) -> Batch | None:
+        """Return the Batch of a place; None if it was dropped; raises ConflictError if it is too new."""
+        batch = self._batch(place)
+        if batch is None and (place.lane not in self.lanes or place.number > self.lanes[place.lane].last):
+            raise ConflictError("a key was stored beside this transaction")
+        return batch
+
+    def _guard(self, key: bytes) -> None:
+        number = int.from_bytes(key[:4], "big") % _GUARDS
+        if number not in self.guards:
+            self.guards[number] = Guard()
+        self.guards[number].writes += 1
 
 
 def ledger_key(scope: str, policy: str, key: str) -> bytes:
@@ -112,3 +226,8 @@ def ledger_key(scope: str, policy: str, key: str) -> bytes:
     return hashlib.blake2b(
         "\0".join((scope, policy, key)).encode("utf-8", "surrogateescape"), digest_size=16
     ).digest()
+
+
+def is_of_this_form(ledger: Any) -> bool:  # Any: what an earlier version stored
+    """Return whether a ledger is a log; an earlier one kept trees of keys."""
+    return hasattr(ledger, "lanes")

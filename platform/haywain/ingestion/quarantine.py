@@ -9,6 +9,7 @@ from haywain.ingestion.ledger import BodyIdentity, Ledger, ledger_key
 from haywain.ingestion.policy import policy_of
 from haywain.ingestion.request import KEY_BYTES, Request
 from haywain.ingestion.tag import printable_tag
+from haywain.ingestion.turn import Turn
 from haywain.portal import Portal
 from haywain.security import User
 from haywain.store.disk import free_bytes
@@ -28,10 +29,12 @@ def quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
         request.body if request.query_chunk is None or request.body else b"data_chunk=" + request.query_chunk
     )
     identity = BodyIdentity.of([body])
-    hashes = kept_keys(request.scope, request.policy, request.key, identity) if request.key else ()
+    hashes = kept_keys(request.scope, request.policy, request.identity, identity) if request.identity else ()
     for known in filter(None, map(ledger.find, hashes)):
         if known.matches(identity):
             return known.receipt()
+    turn = Turn.of(ledger, request)
+    is_due = turn is not None and turn.is_due()  # before its place is given away to something else
     _check_rate(portal, request)
     _check_room(portal, len(body))
     tag = printable_tag(request.tag)
@@ -44,10 +47,12 @@ def quarantine(portal: Portal, request: Request, reason: str) -> Receipt:
         raw_tag=request.tag and request.tag[: 1 << 16],
         tag=tag,
         headers=_kept_headers(request),
-        key=request.key[:KEY_BYTES],
+        key=request.identity[:KEY_BYTES],
         scope=request.scope,
     )
     receipt = Receipt("quarantined", kept.path, Offset(0), len(body))
+    if turn is not None and is_due:
+        turn.take()
     free = next((h for h in hashes if ledger.find(h) is None), None)
     if free is not None:
         ledger.add(free, receipt, identity, portal.site.settings.ledger_days)

@@ -79,6 +79,6 @@ def _rest(body: bytes, known: LedgerEntry, sink: Document) -> bytes:
     """Return what a chunk gained since it was stored in this sink; all of it if it is no such chunk."""
     if known.status != "stored" or known.path != sink.path or not known.is_prefix_of(body):
         return body
-    if not ends_record(body, known.body_length):
-        raise DeliveryError(f"The first {known.body_length} bytes are stored already and end within a record")
-    return body[known.body_length :]
+    if not ends_record(body, known.body.length):
+        raise DeliveryError(f"The first {known.body.length} bytes are stored already and end within a record")
+    return body[known.body.length :]

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from haywain import clock
 from haywain.errors import InvalidError
 from haywain.ingestion.decoding import Limits, decode_body, form_field
-from haywain.ingestion.ledger import ledger_key
+from haywain.ingestion.ledger import BodyIdentity, ledger_key
+from haywain.ingestion.producer import Producer
 from haywain.ingestion.tag import parse_tag
 from haywain.security import SYSTEM, User
 from haywain.settings import Settings
@@ -28,11 +30,17 @@ class Request:
     query_chunk: bytes | None = None
     user: User = SYSTEM
     agent: str = ""
+    producer: Producer | None = None
 
     @property
     def scope(self) -> str:
         """Whose keys these are."""
         return self.user.token or self.user.login
+
+    @property
+    def identity(self) -> str:
+        """By what its sender names it: the place among those of its producer, else the Idempotency-Key."""
+        return self.producer.key(self.tag) if self.producer is not None else self.key
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,24 @@ class Delivery:
     tag: str
     body: bytes
 
-    @property
+    @cached_property
+    def identity(self) -> BodyIdentity:
+        """By what the decoded body is known again."""
+        return BodyIdentity.of([self.body])
+
+    @cached_property
     def key(self) -> bytes | None:
-        """The hash under which the ledger knows the request; None without an Idempotency-Key."""
-        return (
-            ledger_key(self.request.scope, self.request.policy, self.request.key)
-            if self.request.key
-            else None
-        )
+        """The hash under which the ledger knows the request; None if its sender does not name it."""
+        name = self.request.identity
+        return ledger_key(self.request.scope, self.request.policy, name) if name else None
 
 
 def decoded(request: Request, settings: Settings) -> Delivery:
     """Return what a request means; raises InvalidError or TooLargeError if it means nothing."""
     if len(request.key.encode("utf-8", "surrogateescape")) > KEY_BYTES:
         raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
+    if request.producer is not None:
+        request.producer.position()
     _check_age(request, settings.ledger_days)
     tag = parse_tag(request.tag)
     if request.query_chunk is not None and not request.body:

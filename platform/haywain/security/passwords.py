@@ -58,6 +58,8 @@ def verify_password(stored: str, password: str) -> bool:
         return True
     try:
         with _slots:
+            if is_remembered(stored, password):  # verified for another request that came with this one
+                return True
             _hasher.verify(stored or _dummy(), password[: MOST_LENGTH + 1])
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False

@@ -93,6 +93,12 @@ class Group(Generic[S]):
         self._bytes = 0
         self._is_led = False
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many works wait for a transaction, and their bytes."""
+        with self._mutex:
+            return len(self._waiting), self._bytes
+
     def run(self, work: Callable[[S], T], lock: threading.Lock, size: int = 0) -> tuple[T, Tid]:
         """Do the work in a transaction, perhaps with others; return its result and the transaction's id.
 

@@ -22,6 +22,7 @@ _VIEWS = (
     "identity",
     "problems",
     "health",
+    "metrics",
     "login",
     "documents",
     "search",

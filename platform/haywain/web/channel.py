@@ -24,6 +24,17 @@ from haywain.web.problems import headers_of, problem_body
 if TYPE_CHECKING:
     from haywain.web.server import Server
 
+FORWARDED = "haywain.forwarded"
+"""Name in the WSGI environment: whether a proxy asks for somebody else; its headers are not believed."""
+
+_FORWARDING = (
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_VIA",
+)
+
 Headers = list[tuple[str, str]]
 
 
@@ -41,6 +52,7 @@ class _PortalTask(WSGITask):  # type: ignore[misc]  # waitress has no types
         found: dict[str, Any] = super().get_environment()
         found.update(self.request.environ)
         found[WORD] = outgoing
+        found[FORWARDED] = any(name in found for name in _FORWARDING)
         return found
 
     def build_response_header(self) -> bytes:
@@ -99,6 +111,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     requests: list[RequestParser]
     will_close: bool
     last_activity: float
+    stays_armed = True  # while a request runs: it is answered before the next one comes, nearly always
     lingers = False  # the answer is a refusal: a body may still come
     _has_spoken = False
     _ahead = b""  # what came after the request that is being answered
@@ -119,8 +132,32 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """Whether a request runs or its answer is not sent yet."""
         return bool(self.requests or self.total_outbufs_len or self.close_when_flushed)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is left to do or to say."""
+        return not (self.is_busy or self.will_close or self.lingers or self._ahead)
+
+    def service(self) -> None:
+        """Answer a request; run by a thread, which the server knows meanwhile."""
+        self.server.serving.channel = self
+        try:
+            super().service()
+        finally:
+            self.server.serving.channel = None
+
+    def add_channel(self, map: Any = None) -> None:  # Any: as waitress has it
+        """Be known to the main loop."""
+        super().add_channel(map)
+        self.server.loop.touch(self)
+
+    def del_channel(self, map: Any = None) -> None:  # Any: as above
+        """Be forgotten by the main loop, before the socket is closed."""
+        if self._fileno is not None:
+            self.server.loop.forget(self._fileno)
+        super().del_channel(map)
+
     def readable(self) -> bool:
-        """Return whether to wait for bytes; the main loop asks each time: requests sent ahead go on here."""
+        """Return whether to wait for bytes: asked after each event.  Requests sent ahead go on here."""
         if self._linger_until is not None:
             return True
         if self.server.is_stopping:

@@ -20,6 +20,7 @@ from haywain.errors import (
 )
 from haywain.ingestion import Request, deliver
 from haywain.ingestion.decoding import percent_decode
+from haywain.ingestion.producer import Producer
 from haywain.portal import Site
 from haywain.security import User
 from haywain.values import Receipt
@@ -73,6 +74,7 @@ class IngestApplication:
                 query_chunk=query.get("data_chunk"),
                 user=user,
                 agent=environ.get("HTTP_USER_AGENT", ""),
+                producer=_producer(environ),
             ),
         )
 
@@ -86,6 +88,13 @@ class IngestApplication:
             user = user_of_header(portal.root, header, environ.get("REMOTE_ADDR", ""))
         self._site.token_uses.note(user)
         return user
+
+
+def _producer(environ: dict[str, Any]) -> Producer | None:
+    names = ("HTTP_PRODUCER_ID", "HTTP_PRODUCER_EPOCH", "HTTP_PRODUCER_SEQ")
+    if not any(name in environ for name in names):
+        return None
+    return Producer(*(environ.get(name, "") for name in names))
 
 
 def _query(text: str) -> dict[str, bytes]:

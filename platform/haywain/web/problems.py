@@ -23,6 +23,7 @@ from haywain.errors import (
     NotAcceptableError,
     OffsetError,
     RangeError,
+    SequenceError,
     StorageTroubleError,
     TemporaryError,
     ThrottledError,
@@ -56,6 +57,8 @@ def headers_of(error: HaywainError) -> list[tuple[str, str]]:
         return [("Retry-After", str(error.retry_after_s))]
     if isinstance(error, OffsetError):
         return [("Upload-Offset", str(error.actual))]
+    if isinstance(error, SequenceError):
+        return [] if error.due is None else [("Producer-Next", str(error.due))]
     if isinstance(error, RangeError):
         return [("Content-Range", f"bytes */{error.size}")]
     if isinstance(error, ExpiredError):

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
@@ -23,6 +24,7 @@ from haywain.errors import AddressError, HaywainError, PortInUseError
 from haywain.store.upload import Uploads
 from haywain.values import KIB
 from haywain.web.channel import Channel
+from haywain.web.loop import Loop
 from haywain.web.parser import ServerLimits
 
 __all__ = ["Server", "ServerLimits", "make_server"]
@@ -36,6 +38,12 @@ class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has
     queue_logger = _queue_log
 
 
+class _Serving(threading.local):
+    """The channel whose request this thread answers."""
+
+    channel: Channel | None = None
+
+
 class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
     """Listens on `effective_host`, `effective_port` from its creation to `close`."""
 
@@ -43,6 +51,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
     effective_host: str
     effective_port: int
     is_stopping = False
+    stays_armed = False
     _is_closed = False
 
     def __init__(
@@ -53,6 +62,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.when_stopping: Callable[[], None] = lambda: None  # what else is to end, beside the requests
         self._checked = time.time()
         self._trigger_lock = threading.RLock()  # a signal's handler may run while this thread has it
+        map: dict[int, Any] = {}  # Any: what waitress has in it
+        self.loop, self.serving = Loop(map), _Serving()
         adj = Adjustments(
             sockets=[sock],
             threads=limits.threads,
@@ -67,8 +78,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         dispatcher.set_thread_count(limits.threads)
         address = (sock.family, sock.type, sock.proto, sock.getsockname())
         super().__init__(
-            application, {}, _sock=sock, bind_socket=False, dispatcher=dispatcher, adj=adj, sockinfo=address
+            application, map, _sock=sock, bind_socket=False, dispatcher=dispatcher, adj=adj, sockinfo=address
         )
+        self.trigger.stays_armed = False
+        self.loop.touch_all()
         self.effective_port = int(self.effective_port)
 
     def run(self) -> None:
@@ -94,7 +107,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.pull_trigger()
 
     def pull_trigger(self) -> None:
-        """Wake the main loop; after `close` do nothing, as the pipe's number may be another file's."""
+        """Wake the main loop, unless it is for the end of a request with which nothing is left to do.
+
+        After `close` do nothing, as the pipe's number may be another file's.
+        """
+        channel = self.serving.channel
+        if channel is not None:
+            if channel.is_at_rest and self.loop.is_armed(channel):
+                return
+            self.loop.touch(channel)
         with self._trigger_lock:
             if not self.trigger._closed:
                 super().pull_trigger()
@@ -109,7 +130,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.task_dispatcher.shutdown(timeout=1)
         wasyncore.dispatcher.close(self)
         with self._trigger_lock:
+            self.loop.forget(self.trigger._fileno)
             self.trigger.close()
+        self.loop.close()
 
     def maintenance(self, now: float) -> None:
         """Look for connections that are too slow, unless it was us who were."""
@@ -119,9 +142,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
             if is_late:
                 channel.free_since = now
             channel.check(now)
+        self.loop.touch_all()
+
+    def del_channel(self, map: Any = None) -> None:  # Any: as waitress has it
+        """Wait no longer for new connections."""
+        self.loop.forget(self._fileno)
+        super().del_channel(map)
 
     def _turn(self, timeout_s: float) -> None:
-        wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._map, count=1)
+        self.loop.touch(self)  # asked at each turn: it looks at the clock, and counts connections
+        self.loop.turn(timeout_s)
 
 
 def make_server(
