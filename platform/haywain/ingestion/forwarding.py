@@ -10,7 +10,6 @@ that is revoked is worth nothing from then on.
 import base64
 import hashlib
 import ipaddress
-import logging
 from pathlib import Path
 
 from haywain.errors import DataDirectoryError, HaywainError
@@ -25,7 +24,7 @@ from haywain.settings import Settings
 
 _CHUNK_BYTES = 16
 _RUBY = "Ruby"  # how fluentd's out_http calls itself, by which the age of a chunk's id is looked at
-_log = logging.getLogger(__name__)
+_NAME = "forward"  # of other senders, where senders are counted
 
 
 def forward_listener(site: Site) -> Listener | None:
@@ -108,7 +107,7 @@ class _Door:
             content_encoding=encoding,
             key=key,
             user=self._user(),
-            agent=agent,
+            agent=agent or _NAME,
         )
         deliver(self._site, request)
 
