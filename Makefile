@@ -45,7 +45,7 @@ pins: ## Copy the versions of constraints.txt into buildout.cfg.
 	@python3 scripts/pins
 
 clean: ## Remove what these commands made, except the data in var/.
-	rm -rf $(VENV) $(BUILDOUT) .venv-bench bin build develop-eggs dist eggs parts artifacts .installed.cfg
+	rm -rf $(VENV) $(BUILDOUT) .venv-bench .clients bin build develop-eggs dist eggs parts artifacts .installed.cfg
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache platform/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -67,6 +67,7 @@ guards: $(TESTS)
 
 system:
 	@scripts/system
+	@scripts/clients .clients
 
 $(SERVER): setup.py constraints.txt scripts/install scripts/environment
 	@scripts/install $(VENV) server

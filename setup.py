@@ -60,12 +60,14 @@ SCIENCE = ["scipy>=1.14"]
 
 TEST = [
     "WebTest>=3",
+    "fluent-logger>=0.11",  # this and tuspy send as other people's programs do
     "hypothesis>=6.100",
     "packaging",
     "playwright>=1.50",
     "pytest>=9",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
+    "tuspy>=1.1",
 ]
 
 CHECK = ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.9"]

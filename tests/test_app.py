@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from haywain import app
-from haywain.app import Housekeeping, open_site
+from haywain.app import Housekeeping, Serving, open_site
 from haywain.errors import DataDirectoryError
 from haywain.portal import Site
 from haywain.security import User
@@ -37,6 +37,16 @@ def test_password_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> No
     site, again = open_site(load(data=tmp_path / "var"))
     site.close()
     assert again == "" and kept.read_text().strip() == password
+
+
+def test_start_that_cannot_open_a_door_leaves_nothing_open(tmp_path: Path, free_port: int) -> None:
+    settings = load(data=tmp_path / "var", port=free_port, forward_port=0)
+    for _ in range(2):
+        with pytest.raises(DataDirectoryError, match="set forward_token") as caught:
+            Serving(settings)
+        assert caught.value.exit_code == 78
+    with Serving(load(data=tmp_path / "var", port=free_port)) as serving:
+        assert serving.forward is None
 
 
 def test_given_password_is_written_nowhere(tmp_path: Path) -> None:

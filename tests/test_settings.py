@@ -47,3 +47,9 @@ def test_a_percent_sign_is_a_percent_sign(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("given", "counts_as"), [(1, 4), (4, 4), (5, 5)])
 def test_few_threads_count_as_four(given: int, counts_as: int) -> None:
     assert load(threads=given).threads == counts_as
+
+
+def test_what_is_off_may_be_set_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAYWAIN_FORWARD_PORT", "")
+    monkeypatch.setenv("HAYWAIN_FORWARD_USERS", "")
+    assert (load().forward_port, load().forward_users) == (None, None)

@@ -15,6 +15,8 @@ from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
+from haywain.forward import Listener
+from haywain.ingestion.forwarding import forward_listener
 from haywain.ingestion.ledger import Ledger, is_of_this_form
 from haywain.ingestion.placement import finish_uploads
 from haywain.ingestion.policy import add_missing
@@ -188,6 +190,7 @@ class Serving:
                 uploads=self.site.uploads,
                 limits=limits,
             )
+            self.forward = self._listen_for_forward()
         except BaseException:
             self.site.close()
             raise
@@ -198,6 +201,13 @@ class Serving:
         host = self.server.effective_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server.effective_port}"
 
+    def _listen_for_forward(self) -> Listener | None:
+        try:
+            return forward_listener(self.site)
+        except BaseException:
+            self.server.close()
+            raise
+
     def run(self) -> None:
         """Serve until told to stop; requests that run then may finish."""
         finish_uploads(self.site)
@@ -205,8 +215,16 @@ class Serving:
         WeeklyPack(self.site).start()
         PolicyWatch(self.site).start()
         self.site.workers.start(self.site.settings.workers)
-        self.server.when_stopping = self.site.workers.ask_to_stop
+        if self.forward is not None:
+            self.forward.start()
+        self.server.when_stopping = self._ask_to_stop
         self.server.run()
+
+    def _ask_to_stop(self) -> None:
+        """Ask all to stop that works beside the requests."""
+        self.site.workers.ask_to_stop()
+        if self.forward is not None:
+            self.forward.ask_to_stop()
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -215,7 +233,9 @@ class Serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close port and data directory."""
+        """Close ports and data directory."""
+        if self.forward is not None:
+            self.forward.stop()
         self.site.workers.stop()
         self.server.close()
         self.site.close()

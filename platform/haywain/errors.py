@@ -166,6 +166,12 @@ class UploadLockedError(HaywainError):
     status, exit_code, title = 423, 75, "Locked"
 
 
+class ChecksumError(HaywainError):
+    """Bytes are not those that were sent; 460 is the status that tus has for it."""
+
+    status, exit_code, title = 460, 1, "Checksum mismatch"
+
+
 class ThrottledError(HaywainError):
     """Too many tries; wait `retry_after_s` seconds."""
 

@@ -35,6 +35,14 @@ class Settings(BaseSettings):
     record_elements: int = Field(1_000_000, ge=1, description="Elements that the records of a body may have.")
     record_key_bytes: int = Field(255, ge=1, description="Longest key in a record.")
     quarantine_per_minute: int = Field(600, ge=1, description="Quarantined requests of a sender a minute.")
+    forward_port: int | None = Field(
+        None, ge=0, le=65535, description="Port for fluentd's forward protocol; off without one."
+    )
+    forward_host: str = Field("127.0.0.1", description="Address to listen on for it.")
+    forward_policy: str = Field("default", description="The Ingestion Policy that takes what comes by it.")
+    forward_shared_key: str = Field("", description="What its clients must know; needed beyond loopback.")
+    forward_token: str = Field("", description="The token with whose rights it is stored.")
+    forward_users: Path | None = Field(None, description="File of lines `name token`, one for each client.")
     workers: int = Field(2, ge=0, le=256, description="Threads that run activities.")
     activity_days: int = Field(30, ge=0, description="How long ended activities are kept.")
     activity_seconds: int = Field(14_400, ge=1, description="How long one activity may run.")
@@ -43,6 +51,11 @@ class Settings(BaseSettings):
     upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")
     pack_days: int = Field(7, ge=0, description="How many days of history a pack keeps.")
+
+    @field_validator("forward_port", "forward_users", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:  # Any: as it was given
+        return None if value == "" else value
 
     @field_validator("threads")
     @classmethod

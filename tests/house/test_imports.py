@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HEAVY = {"BTrees", "ZEO", "ZODB", "celery", "persistent", "pydantic", "pyramid", "scipy", "sqlalchemy"}
-NAMES = ("haywain", "haywain.cli", "haywain.client")
+NAMES = ("haywain", "haywain.cli", "haywain.client", "haywain.forward")
 LIGHT = [name for name in NAMES if importlib.util.find_spec(name) is not None]
 
 
@@ -30,6 +30,10 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize("name", LIGHT)
 def test_import_loads_nothing_heavy(name: str) -> None:
     assert not loaded(f"import {name}") & HEAVY
+
+
+def test_what_an_agent_listens_with_loads_no_numpy() -> None:
+    assert "numpy" not in loaded("import haywain.forward")
 
 
 def test_heavy_import_would_be_seen() -> None:

@@ -1,5 +1,7 @@
 """Uploads on disk: what arrived stays, and one connection at a time adds to it."""
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from haywain import clock
 from haywain.errors import (
+    ChecksumError,
     CorruptDataError,
     InvalidError,
     NotFoundError,
@@ -16,6 +19,7 @@ from haywain.errors import (
     TemporaryError,
     UploadLockedError,
 )
+from haywain.store.checksum import ALGORITHMS, Checksum
 from haywain.store.pieces import Pieces
 from haywain.store.upload import UploadInfo, Uploads
 
@@ -232,3 +236,117 @@ def test_a_killed_writer_leaves_what_it_wrote(tmp_path: Path) -> None:
     model = b"".join(number.to_bytes(4, "big") * 1000 for number in range(upload.offset // 4000 + 1))
     assert content(upload.pieces) == model[: upload.offset]
     uploads.writer(upload_id, upload.offset).close()
+
+
+def checksum(data: bytes, name: str = "sha1") -> Checksum:
+    return Checksum(f"{name} {base64.b64encode(hashlib.new(name, data).digest()).decode()}")
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_bytes_with_a_checksum_count_once_it_is_right(uploads: Uploads, name: str) -> None:
+    upload_id = uploads.create(info(25))
+    for offset, data in ((0, b"x" * 12), (12, b"y" * 13)):
+        writer = uploads.writer(upload_id, offset, checksum(data, name))
+        writer.append(data[:6])
+        writer.append(data[6:])
+        assert uploads.get(upload_id).offset == offset and uploads.complete() == []
+        writer.seal()
+        writer.close()
+        assert uploads.get(upload_id).offset == offset + len(data)
+    assert content(uploads.get(upload_id).pieces) == b"x" * 12 + b"y" * 13
+
+
+def test_bytes_with_a_wrong_checksum_are_dropped(uploads: Uploads) -> None:
+    upload_id = uploads.create(info(25))
+    first = uploads.writer(upload_id, 0)
+    first.append(b"x" * 12)
+    first.close()
+    writer = uploads.writer(upload_id, 12, checksum(b"y" * 13))
+    writer.append(b"z" * 13)
+    with pytest.raises(ChecksumError, match="sha1"):
+        writer.seal()
+    writer.close()
+    assert content(uploads.get(upload_id).pieces) == b"x" * 12
+    again = uploads.writer(upload_id, 12, checksum(b"y" * 13))
+    again.append(b"y" * 13)
+    again.seal()
+    again.close()
+    assert uploads.get(upload_id).is_complete
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["cut", "killed"])
+def test_bytes_that_were_never_verified_are_dropped(uploads: Uploads, is_killed: bool) -> None:
+    upload_id = uploads.create(info(25))
+    writer = uploads.writer(upload_id, 0, checksum(b"x" * 25))
+    writer.append(b"x" * 25)
+    if is_killed:
+        writer.upload.pieces.close()  # as the system does
+        uploads = Uploads(uploads.path, piece_size=10)
+    else:
+        writer.close()
+    assert uploads.get(upload_id).offset == 0 and uploads.complete() == []
+    other = uploads.writer(upload_id, 0)
+    other.append(b"y" * 5)
+    other.close()
+    assert content(uploads.get(upload_id).pieces) == b"y" * 5
+
+
+def test_who_was_replaced_verifies_nothing(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, stale_s=-1)
+    upload_id = uploads.create(info(10))
+    first = uploads.writer(upload_id, 0, checksum(b"first"))
+    first.append(b"first")
+    second = uploads.writer(upload_id, 0)
+    with pytest.raises(UploadLockedError):
+        first.seal()
+    second.append(b"second")
+    first.close()
+    second.close()
+    assert content(uploads.get(upload_id).pieces) == b"second"
+
+
+@pytest.mark.parametrize("data", [b"", b"late"], ids=["none", "some"])
+def test_checksum_at_the_end_of_a_finished_upload(uploads: Uploads, data: bytes) -> None:
+    upload_id = uploads.create(info(0))
+    uploads.finish(upload_id)
+    writer = uploads.writer(upload_id, 0, checksum(data))
+    if data:
+        with pytest.raises(ChecksumError):
+            writer.seal()
+    else:
+        writer.seal()
+    writer.close()
+    assert uploads.get(upload_id).is_complete
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "sha1", "sha1 !", "crc32 AAAA", "sha1 AAAA", "sha1 \u0436", "SHA1 2jmj7l5rSw0yVb/vlWAYkK/YBwk="],
+    ids=range(7),
+)
+def test_checksum_that_makes_no_sense_is_refused(header: str) -> None:
+    with pytest.raises(InvalidError, match="Upload-Checksum"):
+        Checksum(header)
+
+
+def test_upload_begins_with_the_bytes_of_pieces(uploads: Uploads) -> None:
+    body = uploads.temporary()
+    body.append(b"x" * 25)
+    upload = uploads.get(uploads.create(info(40), body))
+    body.discard()
+    assert upload.offset == 25 and content(upload.pieces) == b"x" * 25
+    writer = uploads.writer(upload.id, 25)
+    writer.append(b"y" * 15)
+    writer.close()
+    assert uploads.get(upload.id).is_complete
+
+
+def test_room_is_what_may_still_come(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.check_room(uploads.room_bytes() // 2)
+    assert Uploads(tmp_path, reserve_bytes=1 << 60).room_bytes() == 0
+
+
+def test_upload_expires_so_long_after_its_last_byte(uploads: Uploads) -> None:
+    upload_id = uploads.create(info())
+    assert uploads.expires(upload_id, 3600) == pytest.approx(clock.now_s() + 3600, abs=60)

@@ -1,5 +1,7 @@
 """The parser on real sockets: what it lets in and where to, what it refuses before reading."""
 
+import base64
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -346,6 +348,58 @@ def test_a_wrong_patch_is_refused_at_its_head(running: Running, old: bytes, new:
     assert headers.get("Upload-Offset") == ("3" if status == 409 else None)
     assert headers.get("Tus-Version") == ("1.0.0" if status == 412 else None)
     assert ask(running, patch(upload_id, 3, 7), b"defghij")[0] == 200
+
+
+def checksum(data: bytes) -> str:
+    return f"Upload-Checksum: sha1 {base64.b64encode(hashlib.sha1(data).digest()).decode()}"
+
+
+def test_bytes_with_a_wrong_checksum_are_dropped_and_may_come_again(running: Running) -> None:
+    upload_id = running.new_upload(10)
+    assert ask(running, patch(upload_id, 0, 3, checksum(b"abc")), b"abc")[0] == 200
+    status, headers, problem = ask(running, patch(upload_id, 3, 7, checksum(b"other")), b"defghij")
+    assert (status, headers["Tus-Resumable"], problem["title"]) == (460, "1.0.0", "Checksum mismatch")
+    assert running.offset(upload_id) == 3
+    assert ask(running, patch(upload_id, 3, 7, checksum(b"defghij")), b"defghij")[0] == 200
+    assert running.offset(upload_id) == 10
+
+
+def test_bytes_of_a_cut_connection_with_a_checksum_do_not_count(running: Running) -> None:
+    upload_id = running.new_upload(10)
+    with running.connect() as sock:
+        sock.sendall(patch(upload_id, 0, 10, checksum(b"abcdefghij")) + b"abc")
+    until(lambda: ask(running, patch(upload_id, 0, 10), b"0123456789")[0] == 200, "the cut is noticed")
+    upload = running.uploads.get(upload_id)
+    assert b"".join(upload.pieces.chunks()) == b"0123456789"
+
+
+@pytest.mark.parametrize("value", ["", "crc32 AAAA", "sha1 !"], ids=["empty", "unknown", "no-base64"])
+def test_a_checksum_that_makes_no_sense_is_refused_at_its_head(running: Running, value: str) -> None:
+    upload_id = running.new_upload(10)
+    assert ask(running, patch(upload_id, 0, 3, f"Upload-Checksum: {value}"))[0] == 400
+    assert ask(running, patch(upload_id, 0, 3), b"abc")[0] == 200
+
+
+def test_a_client_that_knows_only_post_may_name_the_method(running: Running) -> None:
+    upload_id = running.new_upload(3)
+    request = patch(upload_id, 0, 3, "X-HTTP-Method-Override: PATCH").replace(b"PATCH /", b"POST /", 1)
+    assert ask(running, request, b"abc")[0] == 200
+    assert running.offset(upload_id) == 3
+
+
+def test_a_method_is_named_for_uploads_alone(running: Running) -> None:
+    sent = head(
+        "POST", "/data_stream_module/1/uploads", KEY, "X-HTTP-Method-Override: PATCH", "Content-Length: 3"
+    )
+    _, _, seen = ask(running, sent, b"abc")
+    assert seen["input"] == [3, hash(b"abc")]
+
+
+def test_first_bytes_of_an_upload_go_to_pieces(running: Running) -> None:
+    data = os.urandom(2 * MIB)
+    sent = head("POST", "/data_stream_module/1/uploads", KEY, f"Content-Length: {len(data)}")
+    status, _, seen = ask(running, sent, data)
+    assert (status, seen["pieces"]) == (200, [8, len(data), hash(data)])
 
 
 def test_one_connection_at_a_time_writes_an_upload(running: Running) -> None:

@@ -2,16 +2,19 @@
 
 import base64
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 
 import pytest
-from webtest import TestApp
+from webtest import TestApp, TestResponse
 
+from haywain import clock
 from haywain.errors import InvalidError
 from haywain.portal import Site
 from haywain.web.tus import parse_metadata
 
 Client = Callable[..., TestApp]
 TUS = {"Tus-Resumable": "1.0.0"}
+BYTES = "application/offset+octet-stream"
 
 
 def encoded(**values: str) -> str:
@@ -67,7 +70,12 @@ def test_upload_without_bytes_is_complete_at_once(program: Client, url: str) -> 
 
 def test_options_tell_what_there_is(program: Client, url: str) -> None:
     headers = program("editor").options(f"{url}/uploads", status=204).headers
-    assert headers["Tus-Version"] == "1.0.0" and "creation" in headers["Tus-Extension"]
+    assert headers["Tus-Version"] == "1.0.0"
+    assert set(headers["Tus-Extension"].split(",")) == {
+        "creation", "creation-with-upload", "termination", "expiration", "checksum",
+    }  # fmt: skip
+    assert headers["Tus-Checksum-Algorithm"] == "sha1,sha256,md5"
+    assert int(headers["Tus-Max-Size"]) > 1 << 20
 
 
 def test_ended_upload_is_gone(program: Client, url: str) -> None:
@@ -137,3 +145,57 @@ def test_metadata() -> None:
     for bad in ("a !", "a YQ", "a /w==", "a \xe9"):
         with pytest.raises(InvalidError):
             parse_metadata(bad)
+
+
+def date_of(answer: TestResponse) -> float:
+    return parsedate_to_datetime(answer.headers["Upload-Expires"]).timestamp()
+
+
+def test_upload_tells_until_when_it_is_kept(site: Site, program: Client, url: str) -> None:
+    client = program("editor")
+    created = client.post(f"{url}/uploads", headers=TUS | {"Upload-Length": "3"}, status=201)
+    location = created.headers["Location"].removeprefix("http://localhost")
+    week = pytest.approx(clock.now_s() + 7 * 86_400, abs=60)
+    assert date_of(created) == week and date_of(client.head(location, headers=TUS)) == week
+    write(site, location, b"abc")
+    assert "Upload-Expires" not in client.head(location, headers=TUS).headers
+
+
+def test_metadata_is_told_as_it_came(program: Client, url: str) -> None:
+    sent = encoded(mode="append", filename="\u0436.wav") + ",private"
+    client = program("editor")
+    assert (
+        client.head(begin(client, url, Upload_Metadata=sent), headers=TUS).headers["Upload-Metadata"] == sent
+    )
+
+
+@pytest.mark.parametrize("length", [3, 5], ids=["all", "some"])
+def test_first_bytes_come_with_the_creation(program: Client, url: str, length: int) -> None:
+    client = program("editor")
+    sent = TUS | {"Upload-Length": str(length), "Content-Type": BYTES}
+    answer = client.post(f"{url}/uploads", b"abc", headers=sent, status=201)
+    assert answer.headers["Upload-Offset"] == "3"
+    assert client.get(f"{url}/data").body == (b"abc" if length == 3 else b"")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Upload-Length": "2"}, 400, id="more-than-announced"),
+        pytest.param({"Content-Type": "text/plain"}, 415, id="content-type"),
+        pytest.param({"Upload-Checksum": f"sha1 {base64.b64encode(bytes(20)).decode()}"}, 460, id="checksum"),
+        pytest.param({"Upload-Checksum": "crc32 AAAA"}, 400, id="algorithm"),
+    ],
+)
+def test_first_bytes_that_make_no_sense_begin_no_upload(
+    site: Site, program: Client, url: str, headers: dict[str, str], status: int
+) -> None:
+    sent = TUS | {"Upload-Length": "3", "Content-Type": BYTES} | headers
+    answer = program("editor").post(f"{url}/uploads", b"abc", headers=sent, status=status)
+    assert answer.headers["Tus-Resumable"] == "1.0.0"
+    assert not [path for path in site.uploads.path.iterdir() if path.name.startswith(("body-", "new-"))]
+
+
+def test_uploads_are_not_joined(program: Client, url: str) -> None:
+    answer = program("editor").post(f"{url}/uploads", headers=TUS | {"Upload-Concat": "partial"}, status=400)
+    assert "Upload-Concat" in answer.json["detail"]

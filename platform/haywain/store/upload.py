@@ -23,6 +23,7 @@ from pathlib import Path
 
 from haywain import clock
 from haywain.errors import (
+    ChecksumError,
     CorruptDataError,
     HaywainError,
     InvalidError,
@@ -31,9 +32,11 @@ from haywain.errors import (
     TemporaryError,
     UploadLockedError,
 )
+from haywain.store.checksum import Checksum
 from haywain.store.disk import free_bytes, reserved_bytes
 from haywain.store.fsync import fsync_path, write_durably
 from haywain.store.pieces import PIECE_SIZE, Pieces
+from haywain.store.unverified import mark, marked, unmark
 from haywain.values import MIB
 
 MODES = ("append", "replace")
@@ -48,7 +51,8 @@ class UploadInfo:
     """What an upload is for: so many bytes for the document at a path, by this user.
 
     `length` is in bytes, `created` in seconds since 1970 UTC, `token_path` that of the Token used, if any.
-    `finished` says that the bytes are in the stream and the pieces are gone.
+    `finished` says that the bytes are in the stream and the pieces are gone; `metadata` is Upload-Metadata
+    as it came.
     """
 
     path: str
@@ -59,6 +63,7 @@ class UploadInfo:
     created: float
     token_path: str | None = None
     finished: bool = False
+    metadata: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,10 @@ class Upload:
 class UploadWriter:
     """The one connection that writes to an upload, from `Uploads.writer` to `close`."""
 
-    def __init__(self, uploads: "Uploads", upload: Upload) -> None:
-        """Begin at the end of what is there."""
+    def __init__(self, uploads: "Uploads", upload: Upload, checksum: Checksum | None) -> None:
+        """Begin at the end of what is there; with a checksum, nothing counts before `seal`."""
         self.upload = upload
+        self._checksum = checksum
         self.start = upload.offset
         self.is_revoked = False
         self._uploads = uploads
@@ -100,13 +106,33 @@ class UploadWriter:
         if self._end + len(data) > self.upload.info.length:
             raise InvalidError(f"The upload has {self.upload.info.length} bytes, more were sent")
         self.upload.pieces.append(data)
+        if self._checksum is not None:
+            self._checksum.update(data)
         self._end += len(data)
         self._touched = time.monotonic()
 
     def seal(self) -> None:
-        """Say that the body is complete; the upload stays taken until `close`."""
+        """Say that the body is complete; the upload stays taken until `close`.
+
+        Raises ChecksumError if the bytes are not those that were sent: then they are gone; UploadLockedError.
+        """
         self._is_sealed = True
         self.upload.pieces.close()
+        if self._checksum is None:
+            return
+        if self.is_revoked:  # what was not verified is gone
+            raise UploadLockedError("Another connection took over or removed this upload")
+        self._verify(self._checksum)
+
+    def _verify(self, checksum: Checksum) -> None:
+        try:
+            checksum.check()
+        except ChecksumError:
+            if self._end > self.start:
+                self.upload.pieces.truncate(self.start)
+            raise
+        finally:
+            unmark(self.upload.pieces.path)
 
     def close(self) -> None:
         """Let the next one write; closing twice is fine."""
@@ -163,13 +189,23 @@ class Uploads:
                 retry_after_s=60,
             )
 
-    def create(self, info: UploadInfo) -> str:
-        """Begin an upload durably; return its id, which cannot be guessed."""
+    def room_bytes(self) -> int:
+        """Return how many bytes may still come before the disk is taken below what is kept free."""
+        free, total = free_bytes(self.path)
+        reserve = reserved_bytes(total) if self._reserve_bytes is None else self._reserve_bytes
+        return max(0, free - reserve)
+
+    def create(self, info: UploadInfo, pieces: Pieces | None = None) -> str:
+        """Begin an upload durably, with the bytes of `pieces`; return its id, which cannot be guessed."""
         if info.length < 0 or info.mode not in MODES:
             raise InvalidError("An upload has a length of 0 bytes or more and a mode, append or replace")
         upload_id = secrets.token_hex(16)
         folder = self.path / f"new-{upload_id}"
-        folder.mkdir()
+        if pieces is None:
+            folder.mkdir()
+        else:
+            pieces.close()
+            pieces.path.rename(folder)
         self._write_info(folder, info)
         folder.rename(self.path / upload_id)
         fsync_path(self.path)
@@ -181,7 +217,7 @@ class Uploads:
             raise NotFoundError("There is no such upload")
         folder = self.path / upload_id
         pieces = Pieces(folder, self._piece_size)
-        size = pieces.size  # before the description: it is finished first, then the pieces go
+        size = _counted(pieces)  # before the description: it is finished first, then the pieces go
         try:
             info = UploadInfo(**json.loads((folder / _INFO).read_bytes()))
         except FileNotFoundError as error:
@@ -190,8 +226,10 @@ class Uploads:
             raise CorruptDataError(f"The description of the upload {upload_id} is damaged") from error
         return Upload(upload_id, info, pieces, info.length if info.finished else size)
 
-    def writer(self, upload_id: str, offset: int) -> UploadWriter:
+    def writer(self, upload_id: str, offset: int, checksum: Checksum | None = None) -> UploadWriter:
         """Return the only writer of an upload, which must be closed.
+
+        With a checksum its bytes count once `seal` found them to be right.
 
         Raises NotFoundError, UploadLockedError while another one writes, OffsetError if the bytes don't
         end at `offset`.
@@ -205,8 +243,15 @@ class Uploads:
                 raise OffsetError(offset, upload.offset)
             if holder is not None:
                 holder.is_revoked = True
-            writer = self._writers[upload_id] = UploadWriter(self, upload)
+            _drop_unverified(upload)
+            if checksum is not None and not upload.info.finished:
+                mark(upload.pieces.path, upload.offset)
+            writer = self._writers[upload_id] = UploadWriter(self, upload, checksum)
             return writer
+
+    def expires(self, upload_id: str, after_s: float) -> float:
+        """Return when an upload expires if nothing comes any more, in seconds since 1970 UTC."""
+        return _touched(self.path / upload_id) + after_s
 
     def finish(self, upload_id: str) -> None:
         """Remember that the bytes are in their stream, and remove the pieces.
@@ -260,6 +305,19 @@ class Uploads:
 
     def _write_info(self, folder: Path, info: UploadInfo) -> None:
         write_durably(folder / _INFO, json.dumps(asdict(info)).encode())
+
+
+def _counted(pieces: Pieces) -> int:
+    """Return the number of bytes that count; the mark is read twice, since a writer may begin or end."""
+    before, size, after = marked(pieces.path), pieces.size, marked(pieces.path)
+    return min(size, *(found for found in (before, after) if found is not None), size)
+
+
+def _drop_unverified(upload: Upload) -> None:
+    """Remove bytes that a connection left before it was known whether they are right."""
+    if marked(upload.pieces.path) is not None and not upload.info.finished:
+        upload.pieces.truncate(upload.offset)
+        unmark(upload.pieces.path)
 
 
 def _touched(folder: Path) -> float:

@@ -4,6 +4,7 @@
     PUT, POST, PATCH /{path}/data                     over 1 MiB: Pieces beside the blobs; the disk limits
     PUT /{path}/buckets/{key}                         the same, limited to what a bucket may have
     PATCH /{path}/uploads/{id}                        to the end of that upload (tus), as far as announced
+    POST /{path}/uploads                              the same as /data: the first bytes of a new upload
     anything else                                     in memory; limited to what a form needs
 
 An upload's id cannot be guessed, so its bytes are taken before the application knows who sends them; all
@@ -38,6 +39,7 @@ from haywain.errors import (
     UnsupportedMediaError,
 )
 from haywain.store.buckets import BUCKET_SIZE
+from haywain.store.checksum import Checksum
 from haywain.store.pieces import Pieces
 from haywain.store.upload import Uploads, UploadWriter
 from haywain.values import KIB, MIB
@@ -49,6 +51,7 @@ UPLOAD_TYPE = "application/offset+octet-stream"
 _INGEST = re.compile(r"/+portal_ingestion_policies/[^/]+/ingest/?")
 _DATA = re.compile(r"/.+/data/?", re.DOTALL)
 _BUCKET = re.compile(r"/+[^/]+/+[^/]+/+buckets/.+", re.DOTALL)
+_UPLOADS = re.compile(r"/.+/uploads/?", re.DOTALL)
 _UPLOAD = re.compile(r"/.+/uploads/([0-9a-f]{32})/?", re.DOTALL)
 _FRAMING = re.compile(rb"\r\n(host|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
@@ -125,6 +128,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
     """A request as it comes in; `received` runs in the main loop, `release` and `close` in any thread."""
 
     body_bytes_received: int
+    command: str
 
     def __init__(
         self, adj: Adjustments, uploads: Uploads, limits: ServerLimits, keep: Callable[[bytes], None]
@@ -204,17 +208,26 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
         else:
             self.body_rcv.buf = _SpillBuffer(self.limits.memory_bytes, self.uploads)
         upload = _UPLOAD.fullmatch(self.path)
+        override = self.headers.get("X_HTTP_METHOD_OVERRIDE")
+        if upload and self.command == "POST" and override in ("PATCH", "DELETE"):
+            self.command = override  # for clients that can send nothing else
         if upload and self.command == "PATCH":
             self._admit_upload(upload[1])
         elif self.command == "PUT" and _BUCKET.fullmatch(self.path):
             self._limit = BUCKET_SIZE
             self._admit_data()
-        elif _DATA.fullmatch(self.path) and self.command in ("PUT", "POST", "PATCH"):
+        elif self._brings_data():
             self._admit_data()
         else:
             self._is_guarded = self.command == "POST" and _INGEST.fullmatch(self.path) is not None
             self._limit = self.limits.body_bytes if self._is_guarded else self.limits.page_bytes
             self._check_size(self.content_length)
+
+    def _brings_data(self) -> bool:
+        """Return whether the body is bytes for a stream, however many."""
+        if self.command == "POST" and _UPLOADS.fullmatch(self.path):
+            return True
+        return self.command in ("PUT", "POST", "PATCH") and _DATA.fullmatch(self.path) is not None
 
     def _admit_data(self) -> None:
         self._is_guarded = True
@@ -235,7 +248,9 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
         if not _DIGITS.fullmatch(self.headers.get("UPLOAD_OFFSET", "")):
             raise InvalidError("Upload-Offset must say, in bytes, where this body begins")
         offset = int(self.headers["UPLOAD_OFFSET"])
-        self._writer = self.uploads.writer(upload_id, offset)
+        announced = self.headers.get("UPLOAD_CHECKSUM")
+        checksum = Checksum(announced) if announced is not None else None
+        self._writer = self.uploads.writer(upload_id, offset, checksum)
         if offset + self.content_length > upload.info.length:
             raise InvalidError(f"The upload has {upload.info.length} bytes, more were announced")
         self.uploads.check_room(self.content_length)

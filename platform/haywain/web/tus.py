@@ -1,10 +1,12 @@
 """`/{path}/uploads`: resumable uploads by the tus protocol, version 1.0 (https://tus.io/protocols/resumable-upload).
 
 The bytes go straight into piece files (`web/server.py`), also those of a connection that is cut; when all are
-there, one transaction puts them into the stream.
+there, one transaction puts them into the stream.  Uploads are not joined (concatenation): a stream that grows
+by several uploads is what that is for, and each of them is put into it as it is complete.
 """
 
 import base64
+from email.utils import formatdate
 from urllib.parse import quote
 
 from pyramid.config import Configurator
@@ -13,47 +15,49 @@ from pyramid.response import Response
 
 from haywain import clock
 from haywain.document import Document
-from haywain.errors import InvalidError, NotFoundError, PreconditionError
+from haywain.errors import InvalidError, NotFoundError, PreconditionError, UnsupportedMediaError
 from haywain.ingestion.placement import complete_upload
 from haywain.interfaces import IWritableStream
 from haywain.security import require
+from haywain.store.checksum import ALGORITHMS, Checksum
+from haywain.store.pieces import Pieces
 from haywain.store.upload import MODES, Upload, UploadInfo
+from haywain.web.parser import TUS_VERSION as VERSION
+from haywain.web.parser import UPLOAD_TYPE
 
-VERSION = "1.0.0"
-EXTENSIONS = "creation,termination,expiration"
+EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
 _HEADERS = [("Cache-Control", "no-store")]
 
 
 def options(context: Document, request: Request) -> Response:
-    """Tell what is supported."""
-    headers = [("Tus-Resumable", VERSION), ("Tus-Version", VERSION), ("Tus-Extension", EXTENSIONS), *_HEADERS]
-    return Response(b"", status=204, headerlist=headers)
+    """Tell what is supported; the most that fits is what the disk has room for now."""
+    headers = [
+        ("Tus-Resumable", VERSION),
+        ("Tus-Version", VERSION),
+        ("Tus-Extension", EXTENSIONS),
+        ("Tus-Checksum-Algorithm", ",".join(ALGORITHMS)),
+        ("Tus-Max-Size", str(request.site.uploads.room_bytes())),
+    ]
+    return Response(b"", status=204, headerlist=[*headers, *_HEADERS])
 
 
 def create(context: Document, request: Request) -> Response:
-    """Begin an upload of `Upload-Length` bytes; `Upload-Metadata` names the mode and the file."""
+    """Begin an upload of `Upload-Length` bytes, of which the first may come along.
+
+    `Upload-Metadata` names the mode and the file.
+    """
     _check_version(request)
     require(request.user, "edit", context)
-    metadata = parse_metadata(request.headers.get("Upload-Metadata", ""))
-    mode = metadata.get("mode", "append")
-    if mode not in MODES:
-        raise InvalidError(f"The mode of an upload is append or replace, not {mode[:40]!r}")
-    length = _number(request, "Upload-Length")
-    request.site.uploads.check_room(length)
-    info = UploadInfo(
-        path=context.path,
-        length=length,
-        mode=mode,
-        filename=metadata.get("filename", "")[:255],
-        user=request.user.login,
-        created=clock.now_s(),
-        token_path=request.user.token or None,
-    )
-    upload = request.site.uploads.get(request.site.uploads.create(info))
+    uploads = request.site.uploads
+    info, body = _announced(context, request), _first_bytes(request)
+    uploads.check_room(info.length)
+    upload = uploads.get(uploads.create(info, body))
     if upload.is_complete:
         complete_upload(request.site, upload, request.user)
     location = ("Location", f"/{quote(context.path)}/uploads/{upload.id}")
-    return Response(b"", status=201, headerlist=[*_HEADERS, location, ("Content-Length", "0")])
+    offset = [("Upload-Offset", str(upload.offset))] if body is not None else []
+    headers = [*_HEADERS, location, *offset, *_expiry(request, upload), ("Content-Length", "0")]
+    return Response(b"", status=201, headerlist=headers)
 
 
 def head(context: Document, request: Request) -> Response:
@@ -63,7 +67,10 @@ def head(context: Document, request: Request) -> Response:
     if upload.is_complete:
         complete_upload(request.site, upload, request.user)
     headers = [("Upload-Offset", str(upload.offset)), ("Upload-Length", str(upload.info.length))]
-    return Response(b"", status=200, headerlist=[*_HEADERS, *headers, ("Content-Length", "0")])
+    if upload.info.metadata:
+        headers.append(("Upload-Metadata", upload.info.metadata))
+    headers += [*_expiry(request, upload), ("Content-Length", "0")]
+    return Response(b"", status=200, headerlist=[*_HEADERS, *headers])
 
 
 def patch(context: Document, request: Request) -> Response:
@@ -72,7 +79,8 @@ def patch(context: Document, request: Request) -> Response:
     upload = _upload(context, request)
     if upload.is_complete:
         complete_upload(request.site, upload, request.user)
-    return Response(b"", status=204, headerlist=[*_HEADERS, ("Upload-Offset", str(upload.offset))])
+    headers = [*_HEADERS, ("Upload-Offset", str(upload.offset)), *_expiry(request, upload)]
+    return Response(b"", status=204, headerlist=headers)
 
 
 def remove(context: Document, request: Request) -> Response:
@@ -81,6 +89,56 @@ def remove(context: Document, request: Request) -> Response:
     upload = _upload(context, request)
     request.site.uploads.discard(upload.id)
     return Response(b"", status=204, headerlist=_HEADERS)
+
+
+def _announced(context: Document, request: Request) -> UploadInfo:
+    """Return what an upload will be for; raises InvalidError."""
+    if "Upload-Concat" in request.headers:
+        raise InvalidError("Uploads are not joined here (Upload-Concat); send the parts one after another")
+    header = request.headers.get("Upload-Metadata", "")
+    metadata = parse_metadata(header)
+    mode = metadata.get("mode", "append")
+    if mode not in MODES:
+        raise InvalidError(f"The mode of an upload is append or replace, not {mode[:40]!r}")
+    return UploadInfo(
+        path=context.path,
+        length=_number(request, "Upload-Length"),
+        mode=mode,
+        filename=metadata.get("filename", "")[:255],
+        user=request.user.login,
+        created=clock.now_s(),
+        token_path=request.user.token or None,
+        metadata=header,
+    )
+
+
+def _first_bytes(request: Request) -> Pieces | None:
+    """Return the bytes that came with a creation, checked; None if none did."""
+    pieces: Pieces | None = request.environ.get("haywain.pieces")
+    if pieces is None and not request.body:
+        return None
+    if request.content_type != UPLOAD_TYPE:
+        raise UnsupportedMediaError(f"Bytes of an upload come as {UPLOAD_TYPE}")
+    if pieces is None:
+        pieces = request.site.uploads.temporary()
+        pieces.append(request.body)
+        request.add_finished_callback(lambda _: pieces.discard())  # unless it became the upload's
+    if pieces.size > _number(request, "Upload-Length"):
+        raise InvalidError("More bytes were sent than the upload has")
+    if "Upload-Checksum" in request.headers:
+        checksum = Checksum(request.headers["Upload-Checksum"])
+        for chunk in pieces.chunks():
+            checksum.update(chunk)
+        checksum.check()
+    return pieces
+
+
+def _expiry(request: Request, upload: Upload) -> list[tuple[str, str]]:
+    """Return until when an upload is kept that is not complete."""
+    if upload.is_complete:
+        return []
+    expires = request.site.uploads.expires(upload.id, request.site.settings.upload_hours * 3600)
+    return [("Upload-Expires", formatdate(expires, usegmt=True))]
 
 
 def _upload(context: Document, request: Request) -> Upload:
