@@ -23,5 +23,6 @@ class DataIngestion(Document):
     module_id = "data_ingestion_module"
     schema = DataIngestionProperties
     workflow_name = "simulation"
+    line_type, line_property = "Data Ingestion Line", "ingestion"
     in_search = False
     icon = "stream"

@@ -28,6 +28,7 @@ class DataSupply(Document):
     module_id = "data_supply_module"
     schema = DataSupplyProperties
     workflow_name = "supply"
+    line_type, line_property = "Data Supply Line", "supply"
     icon = "supply"
 
     @property

@@ -83,6 +83,8 @@ class Document(Persistent):  # type: ignore[misc]  # persistent has no types
     is_editable: ClassVar[bool] = True
     in_navigation: ClassVar[bool] = True
     in_search: ClassVar[bool] = True  # of people, who may still choose the kind; programs find all
+    line_type: ClassVar[str] = ""  # Portal Type of its lines, each of which names it by `line_property`
+    line_property: ClassVar[str] = ""
     icon: ClassVar[str] = "document"
 
     id: str = ""

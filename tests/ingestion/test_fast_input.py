@@ -79,6 +79,15 @@ def test_bytes_go_through_the_rule_that_was_chosen(site: Site) -> None:
         assert portal[receipt.path].read("k") == b"v"  # type: ignore[attr-defined]  # buckets
 
 
+def test_rule_that_is_edited_is_what_is_done(site: Site) -> None:
+    path = add(site, "edited", "", "ndjson")[0]
+    deliver(site, Request("edited", b"edited", b'{"a": 1}', user=ADMIN))
+    site.transact(lambda portal: portal[path].edit(rule="append_as_is"))
+    receipt = deliver(site, Request("edited", b"edited", b"any bytes", user=ADMIN))
+    with site.open() as portal:
+        assert portal[receipt.path].read() == b'{"a":1}\nany bytes'  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     "reference", ["", " ", "a/b", "..", "_a", "@a", ".a", "data", "x" * 256, "a\nb", "\ud800"], ids=range(11)
 )

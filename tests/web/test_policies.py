@@ -1,6 +1,7 @@
 """`/api/v1/ingestion-policies`: fast input for programs."""
 
 import base64
+import gzip
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -129,6 +130,26 @@ def test_name_of_a_file_may_be_any_text(manager: TestApp) -> None:
     assert sent.headers["Ingest-Status"] == "stored"
     stream = manager.get(f"/{sent.headers['Ingest-Stream']}", headers={"Accept": "application/json"}).json
     assert stream["reference"] == "W\u00e4rme.wav"
+
+
+BOMBS = {
+    "gzip": (gzip.compress(bytes(50_000_000)), "application/msgpack", "gzip"),
+    "nested": (b"[" * 100_000 + b"]" * 100_000, "application/json", ""),
+    "maps": (b"\x80" * 2_000_000, "application/msgpack", ""),
+    "claim": (b"\xdd\xff\xff\xff\xff" + b"\xc0" * 1000, "application/octet-stream", ""),
+    "number": (b"1" * 5_000_000, "application/json", ""),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("rule", ["ndjson", "msgpack", "csv", "bucket"])
+def test_bomb_is_acknowledged_and_quarantined(manager: TestApp, name: str, rule: str) -> None:
+    body, content_type, encoding = BOMBS[name]
+    url = f"/portal_ingestion_policies/{rule}/ingest?reference=bomb"
+    headers = {"Content-Encoding": encoding} if encoding else {}
+    sent = manager.post(url, body, headers, content_type=content_type, status=200)
+    assert sent.headers["Ingest-Status"] == "quarantined"
+    assert int(sent.headers["Ingest-Length"]) == len(body)
 
 
 def test_quarantine_keeps_the_name_of_a_file(manager: TestApp, site: Site) -> None:

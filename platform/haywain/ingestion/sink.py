@@ -57,7 +57,7 @@ def _made(portal: Portal, policy: Document, route: Route, known: dict[str, Docum
         if sink is None:
             sink = _new_sink(portal, one, product, supply)
             portal.root.claim("sink", sink_key(policy, one.sink), sink)
-            if operation is not None:
+            if operation is not None and not policy.linked("specialise"):  # whose own rule decides
                 sink.link("operation", operation)
             terms.append(Terms(one, product, sink))
         sinks[one.name] = sink

@@ -37,6 +37,9 @@ class PolicyWatch(threading.Thread):
                 self.look()
             except (HaywainError, OSError) as error:
                 _log.warning("the policies are looked at again: %s", error)
+            except Exception:  # whatever it is, the next look may succeed; a database that closes is none
+                if not self._site.stopping.is_set():
+                    _log.exception("the policies are looked at again")
 
     def look(self) -> None:
         """Take up what has changed and is complete."""

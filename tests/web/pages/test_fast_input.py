@@ -111,3 +111,20 @@ def test_kinds_of_lines_are_found_but_not_in_the_way(site: Site, manager: Browse
 
     assert site.transact(lines)[0] > 0
     assert "Data Ingestion" in manager.get("/search?text=turbine&kind=Data+Ingestion").html.main.text
+
+
+def test_line_is_added_from_the_page_of_its_supply(
+    manager: Browser, viewer: Browser, paths: dict[str, str]
+) -> None:
+    supply = f"/{paths['weather']}"
+
+    def offered(browser: Browser, where: str) -> list[str]:
+        return [link["href"] for link in browser.get(where).html.select("p.more a")]
+
+    form = manager.form(offered(manager, supply)[0])
+    assert f"/{form['supply'].value}" == supply
+    form["resource"], form["use"] = paths["log"], "big_data/ingestion"
+    line = form.submit(status=303).follow()
+    assert "big_data/ingestion" in line.html.main.text.replace("\u200b", "")
+    assert manager.get(supply).html.find("dt", string="Data Supply Line")
+    assert offered(viewer, supply) == offered(manager, f"/{paths['log']}") == []

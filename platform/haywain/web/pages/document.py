@@ -5,6 +5,7 @@ A kind with more to say than its properties has a page of its own, registered fo
 
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -72,7 +73,19 @@ def visible_at(path: str, request: Request) -> Document | None:
 
 def show(context: Document, request: Request) -> Values:
     """Show the properties of a document."""
-    return {"head": head_of(context, request), "facts": facts_of(context, request)}
+    return {
+        "head": head_of(context, request),
+        "facts": facts_of(context, request),
+        "line_href": _line_href(context, request),
+    }
+
+
+def _line_href(document: Document, request: Request) -> str:
+    """Return where a line is added to a document, "" where none can be."""
+    cls = request.site.registry.portal_types.get(document.line_type)
+    if cls is None or not may(request.user, "edit", document) or not may(request.user, cls.edit_permission):
+        return ""
+    return f"{href_of(cls.module_id)}/new?{urlencode({document.line_property: document.path})}"
 
 
 def form_values(

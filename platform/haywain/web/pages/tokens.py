@@ -26,7 +26,7 @@ def show(context: Document, request: Request) -> Values:
     token: Any = context  # Any: a Token, which this layer does not import
     used = Moment.at(token.last_used) if token.last_used else None
     last = Fact("Last used", "" if used else "never", moment=used)
-    return {"head": head_of(context, request), "facts": [last, *facts_of(context, request)]}
+    return {"head": head_of(context, request), "facts": [last, *facts_of(context, request)], "line_href": ""}
 
 
 def new(context: Module, request: Request) -> Values:
