@@ -214,6 +214,17 @@ def test_stop_leaves_what_cannot_be_sent_for_the_next_start(
     assert listener.tag("web") == ALL
 
 
+def test_quarantine_is_delivery_and_told(
+    setup: Setup, listener: NumberedListener, tail: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = listener._receipt
+    listener._receipt = lambda status, body: {**real(status, body), "Ingest-Status": "quarantined"}
+    assert setup.once(tail) == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "web: the portal took a chunk into quarantine; see there"
+    ]
+
+
 def test_lasting_trouble_is_told_once(
     setup: Setup, listener: NumberedListener, tail: str, caplog: pytest.LogCaptureFixture
 ) -> None:
