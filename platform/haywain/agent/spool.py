@@ -80,7 +80,7 @@ class Spool:
         self._next: dict[Stream, int] = {}
         self._positions: Positions = {}
         self._segments: dict[int, Segment] = {}
-        self._newest_epoch, self._is_closed = 0, False
+        self._newest_epoch, self._is_closed, self._is_epoch_over = 0, False, False
         self._probed_s = float("-inf")
         self.pending_bytes: dict[str, int] = {}
         self._marks = Marks(folder / "marks")
@@ -176,6 +176,10 @@ class Spool:
             self._marks.flush()  # else a kill may bring back an epoch before this one, which is refused
             queue.last_epoch = number.epoch
         return frame, number
+
+    def begin_epoch(self) -> None:
+        """Have what comes from now on numbered anew: another copy of this machine may go on too."""
+        self._is_epoch_over = True
 
     def flush(self) -> None:
         """Make durable what was acknowledged; raises OSError."""
@@ -300,10 +304,11 @@ class Spool:
             ticket.error, ticket.is_done = failure, True
 
     def _write(self, frames: list[Frame]) -> None:
-        if len(self._next) > STREAMS_MAX:
+        if self._is_epoch_over or len(self._next) > STREAMS_MAX:
+            self._is_epoch_over = False
             self._identity.begin_epoch(0)
-            self._identity.save(self.folder)
             self._next.clear()
+            self._identity.save(self.folder)
         if self._active.counted >= self._segment_bytes:
             self._roll()
         numbered, following = self._numbered(frames)
