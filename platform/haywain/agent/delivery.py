@@ -136,7 +136,7 @@ class Delivery:
         self._board.trouble = str(error)
         level = logging.WARNING if isinstance(error, TemporaryError) else logging.ERROR
         kind = "portal" if level == logging.WARNING else f"policy {queue.stream.policy}"
-        self._tell(queue, kind, level, f"waits: {error}; again in {pause:.1f} s", error if is_ours else None)
+        self._tell(queue, kind, level, f"{error}; again in {pause:.1f} s", error if is_ours else None)
 
     def _tell(
         self, queue: Queue, kind: str, level: int, message: str, error: Exception | None = None
