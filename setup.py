@@ -24,7 +24,10 @@ def version() -> str:
 
 CLIENT = ["click>=8.1", "numpy>=2.0", "rich>=13", "urllib3>=2.2"]
 
+AGENT = ["msgspec>=0.19", "psutil>=6"]  # `haywain agent` on a device needs no server
+
 SERVER = [
+    *AGENT,
     "BTrees>=6",
     "SQLAlchemy>=2.0",
     "WebOb>=1.8.8",
@@ -33,12 +36,10 @@ SERVER = [
     "argon2-cffi>=23.1",
     "jinja2>=3.1",
     "msgpack>=1.1",  # streams; msgspec wants whole objects
-    "msgspec>=0.19",
     "nanoarrow>=0.6",  # slices as Arrow; pyarrow is 45 times its size
     "persistent>=6",
     "pillow>=11",
     "prometheus-client>=0.21",
-    "psutil>=6",
     "pydantic>=2.9",
     "pydantic-settings>=2.5",
     "pyramid>=2.1",
@@ -89,6 +90,7 @@ setup(
     zip_safe=False,
     install_requires=CLIENT,
     extras_require={
+        "agent": AGENT,
         "server": SERVER,
         "science": SCIENCE,
         "test": TEST + SCIENCE,

@@ -102,6 +102,13 @@ def test_token_comes_from_a_file_beside_it(file: Path) -> None:
     assert load_config(file, {}).credentials == "from-file"
 
 
+def test_relative_paths_are_below_the_folder_of_the_file(file: Path) -> None:
+    change(file, "/var/log/*.log", "logs/*.log")
+    file.write_text(f'{file.read_text()}[sources.files]\ntype = "folder"\nfolder = "in"\n')
+    tail, folder = load_config(file, {}).sources
+    assert (tail.config.files, folder.config.folder) == ([f"{file.parent}/logs/*.log"], f"{file.parent}/in")
+
+
 def test_account_is_another_for_another_token_or_portal(file: Path) -> None:
     accounts = [load_config(file, {}).account]
     change(file, "t0ken", "other")

@@ -185,10 +185,10 @@ def test_copy_of_a_spool_fences_the_older_agent(setup: Setup, listener: Numbered
 
 
 def test_sleep_is_seen_by_either_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([(0, 0), (1, 1), (100, 2), (200, 102), (201, 103)])
+    times = iter([(0, 0, 0), (1, 1, 1), (100, 2, 2), (200, 102, 102), (201, 103, 103), (202, 104, 900)])
     monkeypatch.setattr(wakefulness, "_clocks", lambda: next(times))
     awake = wakefulness.Wakefulness()
-    assert [awake.was_asleep(1.0) for _ in range(4)] == [False, True, True, False]
+    assert [awake.was_asleep(1.0) for _ in range(5)] == [False, True, True, False, True]
 
 
 def test_new_connections_are_made_after_a_sleep(setup: Setup, listener: NumberedListener, tail: str) -> None:
@@ -196,8 +196,12 @@ def test_new_connections_are_made_after_a_sleep(setup: Setup, listener: Numbered
     running = setup.start(tail)
     until(lambda: listener.requests, "the first try")
     until(lambda: running.agent.board.trouble, "it to be known as failed")
-    running.agent._delivery.reconnect()
+    running.agent._wake()
     until(lambda: listener.tag("web") == ALL, "all lines, without the wait")
+    with (setup.folder / "in.log").open("ab") as file:
+        file.write(b"more\n")
+    until(lambda: listener.tag("web") == ALL + b"more\n", "what came after")
+    assert listener.requests[-1].epoch > listener.requests[0].epoch and listener.requests[-1].seq == 0
     running.stop()
 
 
@@ -212,6 +216,17 @@ def test_stop_leaves_what_cannot_be_sent_for_the_next_start(
     listener.always = Fault()
     assert setup.once(tail) == 0
     assert listener.tag("web") == ALL
+
+
+def test_quarantine_is_delivery_and_told(
+    setup: Setup, listener: NumberedListener, tail: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = listener._receipt
+    listener._receipt = lambda status, body: {**real(status, body), "Ingest-Status": "quarantined"}
+    assert setup.once(tail) == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "web: the portal took a chunk into quarantine; see there"
+    ]
 
 
 def test_lasting_trouble_is_told_once(

@@ -1,15 +1,18 @@
 """Kill -9 of the agent at any moment, with faults on the wire and rotation: nothing lost, nothing twice."""
 
+import json
 import os
 import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.conftest import Setup
 from tests.agent.numbered import Fault, NumberedListener
 from tests.agent.program import AgentProgram
+from tests.functional.program import run as command
 from tests.functional.program import until
 
 KILLS = int(os.environ.get("HAYWAIN_KILLS", "60"))
@@ -126,6 +129,25 @@ def test_second_agent_on_the_spool_ends_with_75(
     second = AgentProgram(setup.path)
     assert second.start().wait() == 75
     assert "Another agent runs on the spool" in second.log
+
+
+def test_status_of_a_running_agent_tells_of_each_source(
+    setup: Setup, listener: NumberedListener, agent: AgentProgram
+) -> None:
+    (setup.folder / "a.log").write_bytes(b"1\n")
+    agent.start()
+
+    def sent() -> Any:
+        told = command("agent", "--config", setup.path, "--status", "--json")
+        status = json.loads(told.stdout) if told.returncode == 0 else {"sources": {}}
+        return status["sources"].get("logs", {}).get("sent_bytes") and status
+
+    status = until(sent, "it to be told that the line was sent", 30)
+    logs = status["sources"]["logs"]
+    assert status["running"] and not status["waiting_chunks"]
+    assert (logs["read_bytes"], logs["sent_bytes"], logs["waiting_bytes"]) == (2, 2, 0)
+    assert logs["answer"] == "stored" and logs["sent"].startswith("a ")
+    assert logs["read_item"] == str(setup.folder / "a.log") and not logs["last_error"]
 
 
 def test_fenced_agent_ends_with_78(setup: Setup, listener: NumberedListener, agent: AgentProgram) -> None:

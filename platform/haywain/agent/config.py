@@ -92,6 +92,7 @@ def _config(data: dict[str, Any], environment: Mapping[str, str], base: Path) ->
     _check_keys("", data, ("portal", "spool", "sources"))
     portal = _table("portal", data.get("portal", {}), _PortalTable)
     spool = _table("spool", data.get("spool", {}), _SpoolTable)
+    portal.ca_file = str(base / portal.ca_file) if portal.ca_file else None
     limit = _bytes("spool.bytes", spool.bytes)
     keep = _bytes("spool.keep_bytes", spool.keep_bytes)
     if limit < LEAST_SPOOL_BYTES:
@@ -106,7 +107,7 @@ def _config(data: dict[str, Any], environment: Mapping[str, str], base: Path) ->
         folder=base / spool.folder,
         spool_bytes=limit,
         keep_bytes=min(keep, limit // 4),
-        sources=[_source(name, table, portal.policy) for name, table in sources.items()],
+        sources=[_source(name, table, portal.policy, base) for name, table in sources.items()],
     )
     if not found.url:
         raise AgentConfigurationError("portal.url must be given, or HAYWAIN_URL")
@@ -114,7 +115,7 @@ def _config(data: dict[str, Any], environment: Mapping[str, str], base: Path) ->
     return found
 
 
-def _source(name: str, table: Any, policy: str) -> ConfiguredSource:  # Any: TOML
+def _source(name: str, table: Any, policy: str, base: Path) -> ConfiguredSource:  # Any: TOML
     where = f"sources.{name}"
     if not isinstance(table, dict) or not isinstance(table.get("type"), str):
         raise AgentConfigurationError(f"{where}.type must be given: one of {', '.join(source_types())}")
@@ -125,6 +126,7 @@ def _source(name: str, table: Any, policy: str) -> ConfiguredSource:  # Any: TOM
     config = _table(where, table, cls.Config)
     config.tag = config.tag or cls.default_tag
     config.policy = config.policy or policy
+    config.anchor(base)
     try:
         check_template(config.tag, cls.fields)
     except HaywainError as error:

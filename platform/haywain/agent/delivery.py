@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from haywain.agent.backlog import Gate, Queue
+from haywain.agent.backlog import Queue
 from haywain.agent.frame import Frame
 from haywain.agent.marks import Number
 from haywain.agent.sender import REFUSED_PAUSE_S, Numbers, Sender
@@ -94,7 +94,8 @@ class Delivery:
         except TooLargeError as error:
             path = self._spool.set_aside(queue, frame, error.detail)
             self._board.refused_chunks += 1
-            self._tell(queue, logging.ERROR, f"{error.detail}; it is set aside as {path}: lower frame_bytes")
+            message = f"{error.detail}; it is set aside as {path}: lower frame_bytes"
+            self._tell(queue, f"refused {path}", logging.ERROR, message)
         else:
             self._spool.acknowledge(queue, frame)
             self._note(queue, frame, number, receipt)
@@ -115,7 +116,9 @@ class Delivery:
             self._told.clear()
         self._board.trouble = ""
         if receipt.status == "quarantined":
-            self._tell(queue, logging.WARNING, "the portal took it into quarantine; see its page there")
+            self._tell(
+                queue, "quarantine", logging.WARNING, "the portal took a chunk into quarantine; see there"
+            )
         sent = f"{frame.stream.tag} {number.epoch}.{number.seq}"
         self._board.source(frame.source).note_answer(sent, receipt.status, len(frame.payload))
 
@@ -127,17 +130,19 @@ class Delivery:
         elif isinstance(error, OSError):  # our own disk
             pause = backlog.portal.failed(started_s, 1.0)
         else:
-            gate: Gate = backlog.policy(queue.stream.policy)
-            pause = gate.failed(started_s, REFUSED_PAUSE_S)
+            backlog.portal.worked()  # it answers
+            pause = backlog.policy(queue.stream.policy).failed(started_s, REFUSED_PAUSE_S)
         is_ours = not isinstance(error, (HaywainError, OSError))
         self._board.trouble = str(error)
         level = logging.WARNING if isinstance(error, TemporaryError) else logging.ERROR
-        self._tell(queue, level, f"{error}; again in {pause:.1f} s", error if is_ours else None)
+        kind = "portal" if level == logging.WARNING else f"policy {queue.stream.policy}"
+        self._tell(queue, kind, level, f"{error}; again in {pause:.1f} s", error if is_ours else None)
 
-    def _tell(self, queue: Queue, level: int, message: str, error: Exception | None = None) -> None:
+    def _tell(
+        self, queue: Queue, kind: str, level: int, message: str, error: Exception | None = None
+    ) -> None:
         """Log a trouble; one that lasts now and then."""
-        kind = f"{level} {queue.stream.policy if level == logging.ERROR else ''}"
         now_s = time.monotonic()
         if now_s - self._told.get(kind, float("-inf")) >= TOLD_AGAIN_S:
             self._told[kind] = now_s
-            log.log(level, "%s waits: %s", queue.stream.tag, message, exc_info=error)
+            log.log(level, "%s: %s", queue.stream.tag, message, exc_info=error)

@@ -81,8 +81,7 @@ class Agent:
         sent_bytes, progress_s = -1, time.monotonic()
         while not self._stop.wait(SOON_S if self._is_once else TICK_S):
             if wakefulness.was_asleep(TICK_S):
-                log.info("This machine was asleep: connecting anew")
-                self._delivery.reconnect()
+                self._wake()
             self._save()
             sent = sum(source.sent_bytes for source in self.board.sources.values())
             if sent != sent_bytes or not len(self.spool.backlog):
@@ -92,6 +91,12 @@ class Agent:
             if self._is_once and time.monotonic() - progress_s > self._give_up_s:
                 return True
         return False
+
+    def _wake(self) -> None:
+        """Go on after a sleep: over new connections, and under a new epoch."""
+        log.info("This machine was asleep: connecting anew")
+        self.spool.begin_epoch()
+        self._delivery.reconnect()
 
     def _end(self) -> None:
         """Have sources put what they have read, send it if that goes quickly, and close the spool."""

@@ -5,7 +5,9 @@ Since each begins with the positions of all sources, the older ones can go once 
 acknowledged.
 """
 
+import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,9 @@ import msgspec
 from haywain.agent import frame as frames
 from haywain.agent.frame import Frame, Stream
 from haywain.errors import CorruptDataError
-from haywain.store.fsync import fsync_path
+from haywain.store.fsync import fsync_path, write_durably
+
+log = logging.getLogger(__name__)
 
 MAGIC = b"haywain spool 1\n"
 LEAST_COUNTED_BYTES = 1024
@@ -127,3 +131,27 @@ def found(folder: Path) -> list[Path]:
     for half in folder.glob("*.new"):
         half.unlink()
     return sorted(folder.glob("*.segment"))
+
+
+def mend(segment: Segment, is_last: bool) -> None:
+    """Cut off what is behind the last whole frame: torn in the last segment, damage in another."""
+    surplus = segment.path.stat().st_size - segment.size
+    if not surplus:
+        return
+    if is_last:
+        log.info("The spool ends in %d bytes of a write that was not finished; they are cut off", surplus)
+    else:
+        kept = keep_damaged(segment.path)
+        log.error("The last %d bytes of %s are damaged and kept as %s", surplus, segment.path, kept)
+        write_durably(segment.path, kept.read_bytes()[: segment.size], 0o600)
+    os.truncate(segment.path, segment.size)
+    fsync_path(segment.path)
+
+
+def keep_damaged(path: Path) -> Path:
+    """Keep a segment for people to look at, under another name, which is returned."""
+    damaged = path.with_name("damaged")
+    damaged.mkdir(exist_ok=True, mode=0o700)
+    kept = damaged / f"{path.name}-{time.time_ns()}"
+    os.link(path, kept)
+    return kept

@@ -11,6 +11,7 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -40,6 +41,9 @@ class SourceConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     policy: str = ""
     content_type: str = "application/octet-stream"
     frame_bytes: Annotated[int, msgspec.Meta(ge=KIB, le=32 * MIB)] = 512 * KIB
+
+    def anchor(self, base: Path) -> None:
+        """Make relative paths those below the folder of the configuration; a type that has paths does."""
 
 
 class Draft(NamedTuple):

@@ -11,7 +11,6 @@ the older of the two.
 """
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -26,10 +25,11 @@ from haywain.agent.backlog import Backlog, Place, Queue
 from haywain.agent.frame import Frame, Stream, encode
 from haywain.agent.gap import kept_before, last_acknowledged
 from haywain.agent.identity import identity_of, new_identity
+from haywain.agent.locking import lock
 from haywain.agent.marks import Marks, Number
 from haywain.agent.segment import Positions, Segment, counted
 from haywain.errors import CorruptDataError, SpoolInUseError
-from haywain.store.fsync import fsync_path, write_durably
+from haywain.store.fsync import write_durably
 from haywain.values import GIB, MIB
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Spool:
         self._next: dict[Stream, int] = {}
         self._positions: Positions = {}
         self._segments: dict[int, Segment] = {}
-        self._newest_epoch, self._is_closed = 0, False
+        self._newest_epoch, self._is_closed, self._is_epoch_over = 0, False, False
         self._probed_s = float("-inf")
         self.pending_bytes: dict[str, int] = {}
         self._marks = Marks(folder / "marks")
@@ -93,11 +93,11 @@ class Spool:
             try:
                 segment, self._positions = segments.load(path)
             except CorruptDataError as error:
-                log.error("%s; it is kept as %s", error, self._keep_damaged(path))
+                log.error("%s; it is kept as %s", error, segments.keep_damaged(path))
                 path.unlink()
             else:
                 self._load_frames(segment)
-                self._cut(segment, is_last=path == paths[-1])
+                segments.mend(segment, is_last=path == paths[-1])
 
     def _load_frames(self, segment: Segment) -> None:
         self._segments[segment.number] = segment
@@ -108,20 +108,6 @@ class Spool:
             self._newest_epoch = max(self._newest_epoch, frame.epoch)
             if frame.payload and frame.order > self._marks.acknowledged(frame.stream):
                 self._add_to_backlog(segment, offset, frame)
-
-    def _cut(self, segment: Segment, is_last: bool) -> None:
-        """Cut off what is behind the last whole frame: torn in the last segment, damage in another."""
-        surplus = segment.path.stat().st_size - segment.size
-        if not surplus:
-            return
-        if is_last:
-            log.info("The spool ends in %d bytes of a write that was not finished; they are cut off", surplus)
-        else:
-            kept = self._keep_damaged(segment.path)
-            log.error("The last %d bytes of %s are damaged and kept as %s", surplus, segment.path, kept)
-            write_durably(segment.path, kept.read_bytes()[: segment.size], 0o600)
-        os.truncate(segment.path, segment.size)
-        fsync_path(segment.path)
 
     def _begin(self, account: str) -> None:
         """Take an identity, a new epoch and a new segment."""
@@ -191,6 +177,10 @@ class Spool:
             queue.last_epoch = number.epoch
         return frame, number
 
+    def begin_epoch(self) -> None:
+        """Have what comes from now on numbered anew: another copy of this machine may go on too."""
+        self._is_epoch_over = True
+
     def flush(self) -> None:
         """Make durable what was acknowledged; raises OSError."""
         self._marks.flush()
@@ -222,7 +212,7 @@ class Spool:
     def skip_damaged(self, queue: Queue, error: CorruptDataError) -> None:
         """Go on behind a frame that cannot be read; the segment it lies in is kept for people to look at."""
         place = queue.first
-        kept = self._keep_damaged(self._segments[place.segment].path)
+        kept = segments.keep_damaged(self._segments[place.segment].path)
         log.error("%s: a frame of %s is MISSING; the segment is kept as %s", error, queue.stream.tag, kept)
         self._done(queue, place)
 
@@ -314,10 +304,11 @@ class Spool:
             ticket.error, ticket.is_done = failure, True
 
     def _write(self, frames: list[Frame]) -> None:
-        if len(self._next) > STREAMS_MAX:
+        if self._is_epoch_over or len(self._next) > STREAMS_MAX:
+            self._is_epoch_over = False
             self._identity.begin_epoch(0)
-            self._identity.save(self.folder)
             self._next.clear()
+            self._identity.save(self.folder)
         if self._active.counted >= self._segment_bytes:
             self._roll()
         numbered, following = self._numbered(frames)
@@ -412,23 +403,3 @@ class Spool:
             self._state.notify_all()
             oldest = self._segments[min(self._segments)]
         self._marks.compact(oldest.number, oldest.epoch)
-
-    def _keep_damaged(self, path: Path) -> Path:
-        damaged = self.folder / "damaged"
-        damaged.mkdir(exist_ok=True, mode=0o700)
-        kept = damaged / f"{path.name}-{time.time_ns()}"
-        os.link(path, kept)
-        return kept
-
-
-def lock(folder: Path) -> int:
-    """Lock a spool for this process, and return what holds the lock; raises SpoolInUseError."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise SpoolInUseError(
-            f"Another agent runs on the spool {folder}: stop it, or give this one a folder of its own"
-        ) from None
-    return descriptor

@@ -1,6 +1,5 @@
 """How the agent is: a small file in the spool's folder that `haywain agent --status` reads."""
 
-import fcntl
 import json
 import os
 import threading
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haywain.agent.locking import is_locked
 from haywain.clock import iso
 
 FILE = "status.json"
@@ -87,16 +87,7 @@ def read_status(folder: Path) -> dict[str, Any]:  # Any: JSON
         found: dict[str, Any] = json.loads((folder / FILE).read_bytes())
     except FileNotFoundError:
         return {}
-    return {"running": _is_locked(folder), **found}
-
-
-def _is_locked(folder: Path) -> bool:
-    with (folder / "lock").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return {"running": is_locked(folder), **found}
 
 
 def lines_of(status: dict[str, Any]) -> list[str]:  # Any: as above

@@ -13,20 +13,20 @@ class Wakefulness:
 
     def __init__(self) -> None:
         """Begin awake."""
-        self._boottime_s, self._monotonic_s = _clocks()
+        self._clocks = _clocks()
 
     def was_asleep(self, tick_s: float) -> bool:
         """Return whether the machine was suspended, or this process stopped, since it was asked last.
 
-        `tick_s` is how long that should be.
+        `tick_s` is how long that should be.  A wall clock that jumps counts too: where a machine goes on
+        from a snapshot, often nothing else tells.
         """
-        boottime_s, monotonic_s = _clocks()
-        slept_s = (boottime_s - self._boottime_s) - (monotonic_s - self._monotonic_s)
-        late_s = monotonic_s - self._monotonic_s - tick_s
-        self._boottime_s, self._monotonic_s = boottime_s, monotonic_s
-        return max(slept_s, late_s) > GAP_S
+        before, self._clocks = self._clocks, _clocks()
+        boottime_s, monotonic_s, wall_s = (now - then for now, then in zip(self._clocks, before, strict=True))
+        return max(boottime_s - monotonic_s, monotonic_s - tick_s, abs(wall_s - monotonic_s)) > GAP_S
 
 
-def _clocks() -> tuple[float, float]:
+def _clocks() -> tuple[float, float, float]:
     monotonic_s = time.monotonic()
-    return (time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else monotonic_s), monotonic_s
+    boottime_s = time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else monotonic_s
+    return boottime_s, monotonic_s, time.time()

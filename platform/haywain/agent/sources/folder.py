@@ -26,6 +26,10 @@ class _Config(SourceConfig, kw_only=True):
     delete: bool = False
     poll_s: Seconds = 1.0
 
+    def anchor(self, base: Path) -> None:
+        """Look for a relative folder below `base`."""
+        self.folder = str(base / self.folder)
+
 
 class _Look(NamedTuple):
     """What a file looks like; it is another one if any of this changes."""

@@ -7,7 +7,7 @@ for again: if they differ, it is another file, which is read from its beginning.
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from hashlib import blake2b
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +35,10 @@ class _Config(SourceConfig, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     login: str = ""
     ca_file: str | None = None
+
+    def anchor(self, base: Path) -> None:
+        """Look for a relative file of certificates below `base`."""
+        self.ca_file = str(base / self.ca_file) if self.ca_file else None
 
 
 class _DeviceError(HaywainError):

@@ -23,6 +23,10 @@ class _Config(SourceConfig, kw_only=True):
     rotate_wait_s: Pause = 5.0
     partial_s: Pause = 10.0
 
+    def anchor(self, base: Path) -> None:
+        """Look for relative patterns below `base`."""
+        self.files = [str(base / pattern) for pattern in self.files]
+
 
 class Tail:
     """Reads what is appended to the files of some patterns; whole lines, if they end."""
