@@ -29,6 +29,7 @@ PAGES = {
     "data-array-new": "/data_array_module/new",
     "run": "{turbine-6.wav}/run?kind=spectrum",
     "data-product": "{wind}",
+    "data-supply": "{mast-2}",
     "data-supply-edit": "{mast-2}/edit",
     "ingestion-policies": "/portal_ingestion_policies",
     "ingestion-policy": "/portal_ingestion_policies/default",
