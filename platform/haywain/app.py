@@ -17,7 +17,7 @@ from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
 from haywain.forward import Listener
 from haywain.ingestion.forwarding import forward_listener
-from haywain.ingestion.ledger import Ledger, is_of_this_form
+from haywain.ingestion.ledger import Ledger, is_log
 from haywain.ingestion.placement import finish_uploads
 from haywain.ingestion.policy import add_missing
 from haywain.ingestion.receipts import Receipts
@@ -121,8 +121,10 @@ def _fill(portal: Portal, password: str) -> bool:
     root, registry = portal.root, portal.site.registry
     if not root.key:
         root.key = secrets.token_hex(8)
-    if "ledger" not in root.tools or not is_of_this_form(root.tools["ledger"]):
+    if "ledger" not in root.tools:
         root.tools["ledger"] = Ledger()
+    if not is_log(root.tools["ledger"]):
+        root.tools["ledger"].begin_log()
     if "outbox" not in root.tools:
         root.tools["outbox"] = Outbox()
     if "care" not in root.tools:

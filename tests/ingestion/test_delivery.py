@@ -432,3 +432,14 @@ def test_sink_that_is_switched_off_takes_and_loses_nothing(site: Site, send: Sen
         assert portal[receipt.path].size == 3
     site.transact(lambda p: switch(p, "validated"))
     assert replay(site, kept.path, SYSTEM).path == receipt.path
+
+
+def test_nothing_is_taken_while_the_disk_is_above_its_mark(
+    send: Send, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = site.tally.policies().get("default")
+    refused = before.requests["refused"] if before else 0
+    monkeypatch.setattr("haywain.ingestion.delivery.has_room", lambda path, length: False)
+    with pytest.raises(TemporaryError, match="almost full"):
+        send("mark.a", b"x")
+    assert site.tally.policies()["default"].requests["refused"] == refused + 1

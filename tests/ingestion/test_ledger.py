@@ -12,7 +12,7 @@ from ZODB.POSException import ConflictError
 
 from haywain.app import open_site
 from haywain.ingestion import receipts, runs
-from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry, ledger_key
+from haywain.ingestion.ledger import BodyIdentity, Known, Ledger, ledger_key
 from haywain.portal import Portal, Site
 from haywain.settings import load
 from haywain.values import Offset, Path, Receipt
@@ -60,7 +60,7 @@ def add(site: Site, *names: object, window: int = 30, offset: int = 5) -> None:
     site.transact(work)
 
 
-def found(site: Site, name: object) -> LedgerEntry | None:
+def found(site: Site, name: object) -> Known | None:
     with site.open() as portal:
         return Ledger.of(portal.root).find(key(name))
 

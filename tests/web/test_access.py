@@ -15,7 +15,7 @@ from haywain.security import User, may
 from haywain.security.user import ROLES
 from haywain.web.application import configure
 
-OPEN = {"healthz", "readyz", "login", "logout", "static"}
+OPEN = {"healthz", "readyz", "metrics", "login", "logout", "static"}
 Program = Callable[..., TestApp]
 
 

@@ -17,7 +17,7 @@ from haywain.errors import (
     TooLargeError,
 )
 from haywain.ingestion.boundary import ends_record
-from haywain.ingestion.ledger import Ledger, LedgerEntry
+from haywain.ingestion.ledger import Known, Ledger
 from haywain.ingestion.policy import blamed_on, policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import quarantine
 from haywain.ingestion.record_keys import fresh_of
@@ -27,6 +27,7 @@ from haywain.ingestion.terms import terms_of
 from haywain.ingestion.turn import Turn
 from haywain.interfaces import Chunk, IByteStream, IngestionRule, Targets
 from haywain.portal import Portal, Site
+from haywain.store.disk import has_room
 from haywain.values import Offset, Path, Receipt, Tid
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ def deliver(site: Site, request: Request) -> Receipt:
     if site.stopping.is_set():
         raise TemporaryError("The portal is stopping; send it again in a moment", 5)
     try:
+        if not has_room(site.path, len(request.body)):
+            raise TemporaryError("The disk is almost full: make room on it, then send it again", 10)
         receipt, tid = _deliver(site, request)
     except (TemporaryError, SequenceError):
         site.tally.refuse(request)
@@ -123,9 +126,7 @@ def append(portal: Portal, rule: IngestionRule, chunk: Chunk, targets: Targets) 
     return Receipt("stored", sink.path, Offset(offset), max(length, 0))
 
 
-def _store_rest(
-    portal: Portal, rule: IngestionRule, delivery: Delivery, known: LedgerEntry, key: bytes
-) -> Receipt:
+def _store_rest(portal: Portal, rule: IngestionRule, delivery: Delivery, known: Known, key: bytes) -> Receipt:
     """Append what a chunk gained since it was stored; only where that leaves no gap and cuts no record."""
     if (
         known.status == "stored"

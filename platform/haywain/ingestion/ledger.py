@@ -56,7 +56,7 @@ class BodyIdentity:
 
 
 @dataclass(frozen=True)
-class LedgerEntry:
+class Known:
     """A receipt and the identity of the decoded body it was given for (gzip bytes differ at each retry)."""
 
     status: str
@@ -80,17 +80,29 @@ class LedgerEntry:
         return Receipt("duplicate", Path(self.path), Offset(self.offset), self.length, self.tid)
 
 
+class LedgerEntry(Persistent):  # type: ignore[misc]  # persistent has no types
+    """What earlier versions kept for each key, until it is out of the window."""
+
+    status, path, offset, length, body_length, digest = "", "", 0, 0, 0, b""
+
+    def known(self) -> Known:
+        """Return it in the form of today."""
+        self._p_activate()
+        body = BodyIdentity(self.body_length, self.digest)
+        return Known(self.status, self.path, self.offset, self.length, body, tid_of(self))
+
+
 class Batch(Persistent):  # type: ignore[misc]  # persistent has no types
     """The receipts of one transaction."""
 
     rows: tuple[Row, ...] = ()
 
-    def entry(self, key: bytes) -> LedgerEntry | None:
+    def entry(self, key: bytes) -> Known | None:
         """Return what is known of a key, the last that was added."""
         for found, status, path, offset, length, body_length, digest in reversed(self.rows):
             if found == key:
                 tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
-                return LedgerEntry(status, path, offset, length, BodyIdentity(body_length, digest), tid)
+                return Known(status, path, offset, length, BodyIdentity(body_length, digest), tid)
         return None
 
 
@@ -136,8 +148,14 @@ class Guard(Persistent):  # type: ignore[misc]  # persistent has no types
 class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
     """Entries by the hash of (scope, policy, key)."""
 
+    days = OOBTree()  # of earlier versions: day -> (key -> LedgerEntry)
+
     def __init__(self) -> None:
         """Begin empty."""
+        self.begin_log()
+
+    def begin_log(self) -> None:
+        """Keep a log from now on; what an earlier version has kept stays known."""
         self.lanes = OOBTree()
         self.guards = LOBTree()
         self.producers = OOBTree()  # policy -> (hash of (scope, policy, producer, tag) -> ProducerState)
@@ -152,7 +170,7 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         found: Receipts = self._p_jar.portal.site.receipts
         return found
 
-    def find(self, key: bytes) -> LedgerEntry | None:
+    def find(self, key: bytes) -> Known | None:
         """Return the entry of a key, the newest if there are several.
 
         Raises ConflictError if another transaction has stored one that this one cannot see.
@@ -166,7 +184,12 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         receipts.catch_up(self, manager)
         entries = [batch.entry(key) for batch in map(self._visible, receipts.find(key)) if batch is not None]
         found = [entry for entry in entries if entry is not None]
-        return max(found, key=lambda entry: entry.tid, default=None)
+        return max(found, key=lambda entry: entry.tid, default=None) or self._before(key)
+
+    def _before(self, key: bytes) -> Known | None:
+        """Return what an earlier version has kept of a key."""
+        entries = (day.get(key) for day in reversed(list(self.days.values())))
+        return next((entry.known() for entry in entries if entry is not None), None)
 
     def add(self, key: bytes, receipt: Receipt, body: BodyIdentity, window_days: int) -> None:
         """Remember a receipt under a key, as `add_all` does."""
@@ -189,6 +212,8 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
             if place.lane not in self.lanes:
                 self.lanes[place.lane] = Lane()
             batch = self.lanes[place.lane].add(place.number, window_days)
+        for old in list(self.days.keys(max=day_of(place.number) - window_days - 1)):
+            del self.days[old]
         told = (receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
         batch.rows = (*batch.rows, *((key, *told) for key in keys))
         if receipts.is_shared:
@@ -235,6 +260,6 @@ def ledger_key(scope: str, policy: str, key: str) -> bytes:
     ).digest()
 
 
-def is_of_this_form(ledger: Any) -> bool:  # Any: what an earlier version stored
+def is_log(ledger: Any) -> bool:  # Any: what an earlier version stored
     """Return whether a ledger is a log; an earlier one kept trees of keys."""
     return hasattr(ledger, "lanes")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from haywain.errors import DeliveryError
-from haywain.ingestion.ledger import Ledger, LedgerEntry, ledger_key
+from haywain.ingestion.ledger import Known, Ledger, ledger_key
 from haywain.ingestion.records import format_of, pieces_of
 from haywain.ingestion.request import Delivery
 
@@ -21,7 +21,7 @@ class Fresh(NamedTuple):
 
     body: bytes
     keys: list[bytes]
-    known: LedgerEntry | None
+    known: Known | None
 
 
 _JOINED: dict[str, Callable[[Sequence[bytes]], bytes]] = {

@@ -11,7 +11,7 @@ from haywain.document import Document
 from haywain.errors import DeliveryError, InvalidError, NotFoundError
 from haywain.ingestion.boundary import ends_record
 from haywain.ingestion.delivery import append
-from haywain.ingestion.ledger import BodyIdentity, Ledger, LedgerEntry
+from haywain.ingestion.ledger import BodyIdentity, Known, Ledger
 from haywain.ingestion.policy import policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import kept_keys, request_of
 from haywain.ingestion.request import Delivery, decoded
@@ -70,7 +70,7 @@ def _store(portal: Portal, delivery: Delivery, kept: Any) -> Receipt:  # Any: a 
     return receipt
 
 
-def _refuse_before(portal: Portal, known: LedgerEntry) -> None:
+def _refuse_before(portal: Portal, known: Known) -> None:
     """Raise InvalidError while what came first under this key is still in quarantine."""
     try:
         first = portal[known.path]
@@ -80,7 +80,7 @@ def _refuse_before(portal: Portal, known: LedgerEntry) -> None:
         raise InvalidError(f"{known.path} came before it under the same key; replay or discard that first")
 
 
-def _rest(body: bytes, known: LedgerEntry, sink: Document) -> bytes:
+def _rest(body: bytes, known: Known, sink: Document) -> bytes:
     """Return what a chunk gained since it was stored in this sink; all of it if it is no such chunk."""
     if known.status != "stored" or known.path != sink.path or not known.is_prefix_of(body):
         return body

@@ -8,7 +8,7 @@ from ZODB.TimeStamp import TimeStamp
 from haywain import clock
 from haywain.document import Document
 from haywain.errors import DeliveryError
-from haywain.ingestion.ledger import Ledger, LedgerEntry, ledger_key
+from haywain.ingestion.ledger import Known, Ledger, ledger_key
 from haywain.ingestion.request import Delivery
 
 _ASKED = {
@@ -40,7 +40,7 @@ class Terms:
         name = f"body\0{delivery.tag}\0{delivery.identity.length}\0{delivery.identity.digest.hex()}"
         return ledger_key(request.scope, request.policy, name)
 
-    def known(self, ledger: Ledger, delivery: Delivery, key: bytes | None) -> LedgerEntry | None:
+    def known(self, ledger: Ledger, delivery: Delivery, key: bytes | None) -> Known | None:
         """Return what is known of a key; a body alone is forgotten after its time."""
         found = ledger.find(key) if key else None
         if found is None or delivery.key is not None or not found.tid:
