@@ -15,7 +15,8 @@ def test_page_says_what_came_from_whom_and_how_far_it_is(program: Callable[..., 
             f"{INGEST}arrivals.a", b"1\n2\n", content_type="application/octet-stream", headers=PRODUCER
         )
     page = client.get("/portal_ingestion_policies/default", headers={"Accept": "text/html"})
-    (row,) = [row for row in page.html.select("#coming tbody tr") if "arrivals.a" in row.text]
-    cells = [cell.text for cell in row.select("td")]
-    assert cells[0] == "gate <3>" and cells[3:] == ["1", "1", "0", "1 in epoch 4"]
+    (term,) = [term for term in page.html.select("#coming dt") if "arrivals.a" in term.text]
+    told = " ".join(term.find_next("dd").text.split())
+    assert term.find("bdi").text == "gate <3>"
+    assert told.endswith("1 stored, 1 duplicate; numbered 1 in epoch 4")
     assert "records and" in page.html.select_one("#coming p").text

@@ -18,6 +18,14 @@ SILENT_S = 600
 """An agent that was not heard of for so long is said to be silent."""
 
 
+_SAID = (
+    ("stored", "stored"),
+    ("duplicate", "duplicate"),
+    ("quarantined", "quarantined"),
+    ("refused", "told to come again"),
+)
+
+
 @dataclass(frozen=True)
 class Agent:
     """One sender of one tag."""
@@ -26,9 +34,7 @@ class Agent:
     tag: str
     sender: str
     position: str
-    stored: str
-    duplicates: str
-    refused: str
+    counts: str
     moment: Moment
     is_silent: bool
 
@@ -78,9 +84,8 @@ def _agent(key: AgentKey, counts: Counts, state: ProducerState | None) -> Agent:
         tag=key.tag,
         sender=key.sender,
         position=f"{state.seq + 1:,} in epoch {state.epoch:,}" if state is not None else "",
-        stored=f"{counts.requests['stored']:,}",
-        duplicates=f"{counts.requests['duplicate']:,}",
-        refused=f"{counts.requests['refused']:,}",
+        counts=", ".join(f"{counts.requests[name]:,} {text}" for name, text in _SAID if counts.requests[name])
+        or "nothing since the start",
         moment=Moment.at(seen_s),
         is_silent=clock.now_s() - seen_s > SILENT_S,
     )
