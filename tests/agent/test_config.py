@@ -9,7 +9,7 @@ from tests.functional.program import run
 
 from haywain.agent.config import load_config
 from haywain.agent.source import source_class, source_types
-from haywain.cli.agent import command
+from haywain.cli import cli
 from haywain.errors import AgentConfigurationError
 
 GOOD = """
@@ -140,7 +140,7 @@ def root() -> Path:
 
 
 def test_dry_run_says_what_would_be_done_and_makes_nothing(file: Path) -> None:
-    done = CliRunner().invoke(command, ["--config", str(file), "--dry-run"])
+    done = CliRunner().invoke(cli, ["agent", "--config", str(file), "--dry-run"])
     assert done.exit_code == 0
     assert "nothing is connected to" in done.output
     assert "web (tail): lines of /var/log/*.log" in done.output
@@ -149,20 +149,20 @@ def test_dry_run_says_what_would_be_done_and_makes_nothing(file: Path) -> None:
 
 def test_dry_run_finds_what_cannot_be_read(file: Path) -> None:
     change(file, 'type = "tail"\nfiles = ["/var/log/*.log"]', 'type = "folder"\nfolder = "/no/such"')
-    done = CliRunner().invoke(command, ["--config", str(file), "--dry-run"])
+    done = CliRunner().invoke(cli, ["agent", "--config", str(file), "--dry-run"])
     assert isinstance(done.exception, AgentConfigurationError)
     assert "sources.web: folder: /no/such is no folder" in str(done.exception)
 
 
 def test_unit_runs_this_configuration(file: Path) -> None:
-    done = CliRunner().invoke(command, ["--config", str(file), "--systemd"])
+    done = CliRunner().invoke(cli, ["agent", "--config", str(file), "--systemd"])
     assert f"agent --config {file}" in done.output
     assert f"ReadWritePaths={file.parent}/spool" in done.output
     assert "RestartPreventExitStatus=78 77" in done.output
 
 
 def test_status_before_the_first_start_is_said(file: Path) -> None:
-    done = CliRunner().invoke(command, ["--config", str(file), "--status"])
+    done = CliRunner().invoke(cli, ["agent", "--config", str(file), "--status"])
     assert "No agent has run" in str(done.exception)
 
 
@@ -171,11 +171,11 @@ def test_status_of_an_agent_that_ended(file: Path) -> None:
     change(file, "/var/log/*.log", str(file.parent / "*.log"))
     change(file, "8080", "9")
     assert run("agent", "--config", file, "--once", "--wait", "0.2").returncode == 75
-    done = CliRunner().invoke(command, ["--config", str(file), "--status", "--json"])
+    done = CliRunner().invoke(cli, ["agent", "--config", str(file), "--status", "--json"])
     assert done.exit_code == 1
     status = json.loads(done.output)
     assert status["running"] is False and status["waiting_chunks"] == 1
     assert status["sources"]["web"]["waiting_bytes"] == 2
     assert "No answer from" in status["trouble"]
-    told = CliRunner().invoke(command, ["--config", str(file), "--status"]).output
+    told = CliRunner().invoke(cli, ["agent", "--config", str(file), "--status"]).output
     assert "not running" in told and "web (tail): read 2 bytes, waiting 2, sent 0" in told

@@ -1,51 +1,22 @@
-"""The spool: what was read is there after a kill at any byte, with its position, once."""
+"""The spool: what was read is there until it is acknowledged, in order, with its position."""
 
 import errno
 import logging
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from tests.agent.spools import A, B, Open, close, draft, payloads, send
 from tests.functional.program import until
 
 from haywain.agent import segment as segments
 from haywain.agent import spool as spool_module
-from haywain.agent.frame import Frame, Stream, encode
+from haywain.agent.frame import Frame, Stream
 from haywain.agent.spool import Spool
 from haywain.errors import CorruptDataError, SpoolInUseError
-
-A, B = Stream("default", "a"), Stream("default", "b")
-Open = Callable[..., Spool]
-
-
-def draft(payload: bytes, position: Any = None, stream: Stream = A, item: str = "file") -> Frame:
-    return Frame(0, 0, "source", stream, payload, item if position is not None else "", position)
-
-
-def send(spool: Spool, until_empty: bool = True) -> list[tuple[str, int, int, bytes]]:
-    """Acknowledge what waits; return tag, epoch, seq and payload of each."""
-    sent = []
-    while spool.backlog.queues():
-        queue = spool.backlog.take()
-        assert queue is not None
-        frame, number = spool.first(queue)
-        sent.append((frame.stream.tag, *number, frame.payload))
-        spool.acknowledge(queue, frame)
-        spool.backlog.give_back(queue)
-        if not until_empty:
-            break
-    return sent
-
-
-def payloads(spool: Spool) -> list[bytes]:
-    return [payload for *_, payload in send(spool)]
 
 
 @pytest.fixture
@@ -61,11 +32,6 @@ def open_spool(tmp_path: Path) -> Iterator[Open]:
     yield new
     for spool in opened:
         close(spool)
-
-
-def close(spool: Spool) -> None:
-    if not spool._is_closed:
-        spool.close()
 
 
 def test_frames_of_a_stream_come_in_order_and_count_from_0(open_spool: Open) -> None:
@@ -208,6 +174,26 @@ def test_full_disk_is_waited_for(
     spool.append([draft(b"after", 2)])
     assert "cannot be written to" in caplog.text
     assert payloads(open_spool()) == [b"before", b"after"]
+
+
+def test_full_disk_takes_the_room_of_what_was_kept(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spool = open_spool(segment_bytes=4096)
+    monkeypatch.setattr(spool_module, "FULL_DISK_PAUSE_S", 0.01)
+    real = segments._write_whole
+
+    def write(descriptor: int, data: bytes) -> None:
+        if sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.segment")) + len(data) > 20_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor, data)
+
+    monkeypatch.setattr(segments, "_write_whole", write)
+    sent = []
+    for number in range(60):
+        spool.append([draft(b"%02d" % number * 500, number)])
+        sent += payloads(spool)
+    assert sent == [b"%02d" % number * 500 for number in range(60)]
 
 
 def test_failed_fsync_begins_a_new_segment(
@@ -375,118 +361,3 @@ def test_damaged_identity_is_told(open_spool: Open, tmp_path: Path) -> None:
     (tmp_path / "spool" / "producer.json").write_text("{")
     with pytest.raises(CorruptDataError, match="move the folder away"):
         Spool(tmp_path / "spool")
-
-
-BATCHES = st.lists(
-    st.lists(st.tuples(st.sampled_from("ab"), st.binary(max_size=40)), min_size=1, max_size=4), max_size=8
-)
-
-
-@pytest.fixture(scope="module")
-def unsynced() -> Iterator[None]:
-    """What a kill leaves does not depend on what the disk was told to flush."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        patch.setattr(os, "fdatasync", lambda descriptor: None)
-        yield
-
-
-@pytest.mark.usefixtures("unsynced")
-@settings(max_examples=60)
-@given(batches=BATCHES, cut=st.floats(0, 1), garbage=st.binary(max_size=30))
-def test_kill_at_any_byte_leaves_a_prefix_of_frames_and_their_position(
-    batches: list[list[tuple[str, bytes]]], cut: float, garbage: bytes
-) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "spool"
-        spool = Spool(path)
-        frames = [
-            draft(payload, number, Stream("default", tag), tag)
-            for number, (tag, payload) in enumerate(frame for batch in batches for frame in batch)
-        ]
-        at = iter(frames)
-        for batch in batches:
-            spool.append([next(at) for _ in batch])
-        spool.close()
-        (segment,) = path.glob("*.segment")
-        data = segment.read_bytes()
-        epoch = spool._identity.epoch
-        opening = len(data) - sum(length(frame, epoch) for frame in frames)
-        keep = opening + int(cut * (len(data) - opening))
-        segment.write_bytes(data[:keep] + garbage)
-
-        there = [frame for *_, frame in segments.load(segment)[0].frames()]
-        again = Spool(path)
-        left = [(frame.stream.tag, frame.payload) for frame in there]
-        assert left == [(frame.stream.tag, frame.payload) for frame in frames[: len(left)]]
-        rest = frames[len(left) :]
-        assert not rest or keep - opening < sum(length(frame, epoch) for frame in frames[: len(left) + 1])
-        expected = {frame.item: frame.position for frame in frames[: len(left)]}
-        assert again.positions("source") == expected
-        for tag in "ab":
-            waiting = [payload for sent_tag, *_, payload in send_all(path, again) if sent_tag == tag]
-            assert waiting == [payload for other, payload in left if other == tag and payload]
-        again.close()
-
-
-def length(frame: Frame, epoch: int) -> int:
-    """Return how long a frame is in a segment."""
-    return len(encode(frame._replace(epoch=epoch))) + len(frame.payload)
-
-
-def send_all(path: Path, spool: Spool) -> list[tuple[str, int, int, bytes]]:
-    """Return what a copy of a spool would send."""
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / "spool"
-        shutil.copytree(path, copy)
-        other = Spool(copy)
-        sent = send(other)
-        other.close()
-        return sent
-
-
-@pytest.mark.usefixtures("unsynced")
-@settings(max_examples=60)
-@given(data=st.data())
-def test_kills_between_appends_and_acknowledgements_send_each_frame_in_order(data: st.DataObject) -> None:
-    """What was acknowledged but not marked may be sent again, under the same numbers."""
-    with TemporaryDirectory() as folder:
-        path, written, sent = Path(folder) / "spool", [], []
-        for _ in range(data.draw(st.integers(1, 5))):
-            spool = Spool(path, segment_bytes=4096, keep_bytes=data.draw(st.sampled_from([0, 1 << 20])))
-            for _ in range(data.draw(st.integers(0, 6))):
-                if data.draw(st.booleans()):
-                    written.append(b"%d" % len(written) + b"." * data.draw(st.sampled_from([0, 1500])))
-                    spool.append([draft(written[-1], len(written))])
-                else:
-                    sent += send(spool, until_empty=False)
-            if data.draw(st.booleans()):
-                spool.flush()
-            kill(spool)
-        last = Spool(path)
-        sent += send(last)
-        last.close()
-        assert judge(sent) == written
-        assert last.positions("source") == ({"file": len(written)} if written else {})
-
-
-def kill(spool: Spool) -> None:
-    """Leave a spool as a kill does: nothing is flushed, and the system closes its files."""
-    os.close(spool._lock)
-    spool._active.close()
-    spool._marks.close()
-    spool._is_closed = True
-
-
-def judge(sent: list[tuple[str, int, int, bytes]]) -> list[bytes]:
-    """Return what a portal stores of one stream; it must have nothing to refuse."""
-    epoch, last, stored = 0, -1, []
-    for _, its_epoch, seq, payload in sent:
-        assert its_epoch >= epoch, "an older epoch is refused"
-        expected = last + 1 if its_epoch == epoch else 0
-        if its_epoch == epoch and seq < expected:
-            continue
-        assert seq == expected, "a gap is refused"
-        epoch, last = its_epoch, seq
-        stored.append(payload)
-    return stored

@@ -288,12 +288,13 @@ class Spool:
         failure: OSError | None = None
         while True:
             try:
-                if failure is not None and failure.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    self._roll()  # what a failed fsync left of a file is not known
+                if failure is not None:
+                    self._prepare_again(failure)
                 self._write([frame for ticket in tickets for frame in ticket.frames])
             except OSError as error:
+                if failure is None:  # said once, not each second
+                    log.error("The spool cannot be written to, reading waits: %s", error)
                 failure = error
-                log.error("The spool cannot be written to, reading waits: %s", error)
                 if self._stop.is_set():
                     break
                 self._stop.wait(FULL_DISK_PAUSE_S)
@@ -302,6 +303,16 @@ class Spool:
                 break
         for ticket in tickets:
             ticket.error, ticket.is_done = failure, True
+
+    def _prepare_again(self, failure: OSError) -> None:
+        """Make room on a full disk by what is acknowledged; raises OSError."""
+        is_full = failure.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full:
+            self._release(keep_bytes=0)
+        if not is_full or (self._active.counted and not self._active.pending):
+            self._roll()  # what a failed fsync left of a file is not known
+        if is_full:
+            self._release(keep_bytes=0)
 
     def _write(self, frames: list[Frame]) -> None:
         if self._is_epoch_over or len(self._next) > STREAMS_MAX:
@@ -377,14 +388,15 @@ class Spool:
         if not segment.pending:
             self._release()
 
-    def _release(self) -> None:
+    def _release(self, keep_bytes: int | None = None) -> None:
         """Delete segments that are acknowledged as a whole, but the newest of them, up to `keep_bytes`."""
         old, kept_bytes = [], 0
+        keep_bytes = self._keep_bytes if keep_bytes is None else keep_bytes
         with self._state:
             done = [s for s in self._segments.values() if not s.pending and s is not self._active]
         for age, segment in enumerate(sorted(done, key=lambda s: -s.number)):
             kept_bytes += segment.counted
-            if kept_bytes > self._keep_bytes or age >= KEPT_SEGMENTS_MAX or not segment.counted:
+            if kept_bytes > keep_bytes or age >= KEPT_SEGMENTS_MAX or not segment.counted:
                 old.append(segment)
         if not old:
             return
