@@ -180,7 +180,11 @@ class Serving:
         return_large_memory()
         self.site, self.password = open_site(settings)
         try:
-            limits = ServerLimits(body_bytes=settings.body_bytes, threads=settings.threads)
+            limits = ServerLimits(
+                body_bytes=settings.body_bytes,
+                threads=settings.threads,
+                connection_limit=settings.connections,
+            )
             self.server: Server = make_server(
                 make_application(self.site),
                 host=settings.host,

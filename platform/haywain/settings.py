@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     zeo_socket: str = Field("", description="Path of a UNIX socket to listen on instead.")
     admin_password: str = Field("", description="Password of the user admin at the first start.")
     threads: int = Field(64, ge=1, le=1024, description=f"Request threads; at least {LEAST_THREADS}.")
+    connections: int = Field(4096, ge=16, le=65_536, description="Most connections that are open at once.")
     body_bytes: int = Field(64 * MIB, ge=1024, description="Largest body of an ingestion request.")
     decoded_bytes: int = Field(256 * MIB, ge=1024, description="Largest such body after decompression.")
     quarantine_per_minute: int = Field(600, ge=1, description="Quarantined requests of a sender a minute.")

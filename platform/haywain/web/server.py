@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -28,6 +29,9 @@ from haywain.web.loop import Loop
 from haywain.web.parser import ServerLimits
 
 __all__ = ["Server", "ServerLimits", "make_server"]
+
+FILES_EACH, FILES_ELSE = 3, 512
+"""Files that a connection may need, and all else."""
 
 _log = logging.getLogger(__name__)
 _queue_log = logging.getLogger("haywain.web.queue")
@@ -162,7 +166,11 @@ def make_server(
     Raises PortInUseError, or AddressError if this address cannot be listened on at all.
     """
     sock = _listen(host, port)
-    _allow_files(3 * limits.connection_limit + 512)
+    files = _allow_files(FILES_EACH * limits.connection_limit + FILES_ELSE)
+    fitting = max((files - FILES_ELSE) // FILES_EACH, 16)
+    if fitting < limits.connection_limit:
+        _log.warning("only %d connections at once: the system allows %d open files", fitting, files)
+        limits = replace(limits, connection_limit=fitting)
     return Server(application, sock, uploads, limits)
 
 
@@ -192,10 +200,11 @@ def _address_error(host: str, port: int, error: OSError) -> HaywainError:
     return AddressError(f"Cannot listen on {host}, port {port}: {error.strerror}")
 
 
-def _allow_files(wanted: int) -> None:
-    """Raise the soft limit of open files, as far as the hard one: a connection may need three."""
+def _allow_files(wanted: int) -> int:
+    """Raise the soft limit of open files, as far as the hard one; return what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
