@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.agent.numbered import NumberedListener
+from tests.forward.client import Client
 from tests.functional.program import until
 
 from haywain.agent import backoff, delivery
@@ -73,6 +74,14 @@ class Running:
         """End it, however it is."""
         self.agent.stop()
         self._thread.join(20)
+
+
+def connected(port: int) -> Client | None:
+    """Return a connection to an agent that listens for the forward protocol; None if it does not yet."""
+    try:
+        return Client(port)
+    except ConnectionRefusedError:
+        return None
 
 
 class Setup:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.agent.conftest import Setup
+from tests.agent.conftest import Setup, connected
 from tests.agent.numbered import Fault, NumberedListener
 from tests.functional.program import until
 from tests.house.test_imports import HEAVY, loaded
@@ -21,7 +21,7 @@ def resident_kib(pid: int) -> int:
 
 
 def test_agent_with_all_sources_stays_below_40_mb(
-    setup: Setup, listener: NumberedListener, tmp_path: Path
+    setup: Setup, listener: NumberedListener, tmp_path: Path, free_port: int
 ) -> None:
     """Its peak, that is, with megabytes read, spooled, sent and refused."""
     (tmp_path / "files").mkdir()
@@ -35,6 +35,7 @@ def test_agent_with_all_sources_stays_below_40_mb(
         f'pull]\ntype = "pull"\nurls = ["{listener.url}/none"]\ninterval_s = 0.1',
         'resource]\ntype = "resource"\ninterval_s = 0.05',
         'stdin]\ntype = "stdin"\ntag = "stdin"',
+        f'forward]\ntype = "forward"\nport = {free_port}',
     )
     listener.faults.extend([Fault(503), Fault(cut="after")])
     agent = subprocess.Popen(
@@ -45,6 +46,9 @@ def test_agent_with_all_sources_stays_below_40_mb(
         assert agent.stdin is not None
         agent.stdin.write(b"a line\n" * 10_000)
         agent.stdin.close()
+        with until(lambda: connected(free_port), "the agent's listener") as client:
+            client.send("forward", os.urandom(1 << 20), {"chunk": "one"})
+            assert client.answer() == {"ack": "one"}
         until(lambda: all(len(listener.tag(f"{n}.wav")) == 1 << 20 for n in range(20)), "the files", 30)
         until(lambda: all(listener.tag(str(n)).endswith(b"\n") for n in range(20)), "the lines")
         until(lambda: listener.tag("command") and len(listener.tag("stdin")) == 70_000, "the rest")
