@@ -84,7 +84,11 @@ def pull(device: Device) -> str:
 
 TAG = "127-0-0-1.log.a.csv"
 DATA = b"".join(b"%d;21.5\n" % number for number in range(1000))
-ALL_WAYS = pytest.mark.parametrize("knows", [{"Range", "ETag"}, {"Range"}, {"ETag"}, set()], ids=["range and etag", "range", "etag", "neither"])
+ALL_WAYS = pytest.mark.parametrize(
+    "knows",
+    [{"Range", "ETag"}, {"Range"}, {"ETag"}, set()],
+    ids=["range and etag", "range", "etag", "neither"],
+)
 
 
 @ALL_WAYS
