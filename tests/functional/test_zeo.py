@@ -116,6 +116,25 @@ def test_appends_through_both_to_one_stream_are_all_there_once(clients: tuple[Cl
     assert clients[0].ingest("both", b"0001\n", "k1").receipt[0] == "duplicate"
 
 
+def test_one_key_through_both_at_once_is_stored_once(clients: tuple[Client, Client]) -> None:
+    """Each with other tags too, so that the portals hold different locks."""
+
+    def send(number: int) -> tuple[int, str]:
+        client, key = clients[number % 2], number // 4
+        body, tag = b"%04d\n" % key, f"guarded.{number % 4 // 2}"
+        answer = until(
+            lambda: (found := client.ingest(tag, body, f"guarded-{key}")).status == 200 and found, "a place"
+        )
+        return key, answer.receipt[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(send, range(240)))
+    assert sorted(key for key, status in found if status == "stored") == list(range(60))
+    items = clients[0].search(portal_type="Data Stream", reference="guarded.%")["items"]
+    lines = b"".join(clients[1].data(item["path"]) for item in items).splitlines()
+    assert sorted(map(int, lines)) == list(range(60))
+
+
 def queue(client: Client, path: str, **content: object) -> str:
     sent = {"Content-Type": "application/json"}
     answer = client("POST", f"/{path}/activities", json.dumps(content).encode(), sent)
