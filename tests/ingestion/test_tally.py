@@ -2,6 +2,7 @@
 
 import pytest
 
+from haywain.errors import SequenceError, TemporaryError
 from haywain.ingestion import Request
 from haywain.ingestion.boundary import count_records
 from haywain.ingestion.producer import Producer
@@ -32,7 +33,8 @@ def test_only_what_is_stored_counts_as_records_and_bytes() -> None:
     tally = Tally()
     for status in ("stored", "duplicate", "quarantined"):
         noted(tally, status)
-    tally.refuse(Request("default", b"t", b"x"))
+    for error in (TemporaryError("full"), SequenceError("gap", 3), SequenceError("old")):
+        tally.refuse(Request("default", b"t", b"x"), error)
     counts = tally.policies()["default"]
     assert set(counts.requests.values()) == {1} and (counts.records, counts.stored_bytes) == (2, 4)
 

@@ -44,8 +44,8 @@ def deliver(site: Site, request: Request) -> Receipt:
         if not has_room(site.path, len(request.body)):
             raise TemporaryError("The disk is almost full: make room on it, then send it again", 10)
         receipt, tid = _deliver(site, request)
-    except (TemporaryError, SequenceError):
-        site.tally.refuse(request)
+    except (TemporaryError, SequenceError) as error:
+        site.tally.refuse(request, error)
         raise
     except OSError as error:
         site.tally.refuse(request)

@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from haywain import clock
+from haywain.errors import SequenceError
 from haywain.ingestion.boundary import count_records
 from haywain.ingestion.request import Request
 from haywain.ingestion.tag import printable_tag
@@ -21,7 +22,8 @@ RATE_S = 60
 MOST_AGENTS = 10_000
 """Agents that are remembered; of more, those that were heard of last."""
 
-OUTCOMES = ("stored", "duplicate", "quarantined", "refused")
+OUTCOMES = ("stored", "duplicate", "quarantined", "refused", "gap", "fenced")
+"""`refused` is to come again; a `gap` left out numbers of its producer, what is `fenced` is of an older epoch."""
 
 
 @dataclass
@@ -82,9 +84,12 @@ class Tally:
         records = count_records(request.body) if is_new and not request.content_encoding else int(is_new)
         self._add(request, receipt.status, records, receipt.length if is_new else 0)
 
-    def refuse(self, request: Request) -> None:
-        """Count a request that is to come again, or that cannot be: the answer was 4xx or 503."""
-        self._add(request, "refused", 0, 0)
+    def refuse(self, request: Request, error: Exception | None = None) -> None:
+        """Count a request that was answered 503, or 409 if that is the error."""
+        outcome = "refused"
+        if isinstance(error, SequenceError):
+            outcome = "fenced" if error.due is None else "gap"
+        self._add(request, outcome, 0, 0)
 
     def _add(self, request: Request, outcome: str, records: int, stored_bytes: int) -> None:
         producer, now_s = request.producer, clock.now_s()

@@ -42,7 +42,7 @@ class _Collector:
     def _ingestion(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "haywain_ingest_requests",
-            "Requests to a policy: stored, duplicate, quarantined or refused.",
+            "Requests to a policy, by what became of them.",
             labels=("policy", "outcome"),
         )
         records = CounterMetricFamily("haywain_ingest_records", "Records stored.", labels=("policy",))

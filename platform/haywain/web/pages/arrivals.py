@@ -23,6 +23,8 @@ _SAID = (
     ("duplicate", "duplicate"),
     ("quarantined", "quarantined"),
     ("refused", "told to come again"),
+    ("gap", "refused for a gap"),
+    ("fenced", "refused as of an older epoch"),
 )
 
 
@@ -66,6 +68,8 @@ def coming(policy: Document, request: Request) -> Coming:
             ("Duplicates refused", f"{counts.requests['duplicate']:,}"),
             ("Quarantined", f"{counts.requests['quarantined']:,}"),
             ("Told to come again", f"{counts.requests['refused']:,}"),
+            ("Gaps in numbers", f"{counts.requests['gap']:,}"),
+            ("Of older epochs", f"{counts.requests['fenced']:,}"),
         ),
         agents=tuple(agents[:MOST_AGENTS]),
     )
