@@ -23,7 +23,7 @@ MOST_AGENTS = 10_000
 """Agents that are remembered; of more, those that were heard of last."""
 
 OUTCOMES = ("stored", "duplicate", "quarantined", "refused", "gap", "fenced")
-"""`refused` is to come again; a `gap` left out numbers of its producer, what is `fenced` is of an older epoch."""
+"""`refused` is to come again; a `gap` left out numbers of its producer; `fenced` is of an older epoch."""
 
 
 @dataclass
