@@ -34,6 +34,7 @@ SERVER = [
     "ZEO>=6",
     "ZODB>=6",
     "argon2-cffi>=23.1",
+    "greenlet>=3.1",  # ingestion requests wait without a thread each; SQLAlchemy has it too
     "jinja2>=3.1",
     "msgpack>=1.1",  # streams; msgspec wants whole objects
     "nanoarrow>=0.6",  # slices as Arrow; pyarrow is 45 times its size

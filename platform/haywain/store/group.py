@@ -25,6 +25,7 @@ from transaction.interfaces import TransientError
 from ZODB.POSException import ConflictError
 
 from haywain.errors import TemporaryError
+from haywain.store.pausing import acquire, pause
 from haywain.values import MIB, Tid
 
 GROUP_BYTES = 8 * MIB
@@ -106,7 +107,9 @@ class Group(Generic[S]):
         Raises what it raises, TemporaryError if too much waits already, and what the commit raises.
         """
         ticket = _Ticket(work, lock, size)
-        if not self._queue(ticket):
+        leads = self._queue(ticket)
+        pause()
+        if not leads:
             ticket.woken.wait()
         if not ticket.is_over:
             self._lead(ticket)
@@ -136,8 +139,11 @@ class Group(Generic[S]):
                 held.close()
                 self._hand_over(own)
         if not own.is_over:
-            with own.lock:
+            acquire(own.lock)
+            try:
                 self._commit([own])
+            finally:
+                own.lock.release()
 
     def _take(self, held: ExitStack) -> list[_Ticket[S]]:
         """Take what waits, in order, as far as its locks are free and it fits."""

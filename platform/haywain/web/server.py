@@ -25,6 +25,7 @@ from haywain.errors import AddressError, HaywainError, PortInUseError
 from haywain.store.upload import Uploads
 from haywain.values import KIB
 from haywain.web.channel import Channel
+from haywain.web.ingest_thread import IngestThread
 from haywain.web.loop import Loop
 from haywain.web.parser import ServerLimits
 
@@ -85,6 +86,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
             application, map, _sock=sock, bind_socket=False, dispatcher=dispatcher, adj=adj, sockinfo=address
         )
         self.trigger.stays_armed = False
+        self._ingest = IngestThread(self)
+        self._ingest.start()
         self.loop.touch_all()
         self.effective_port = int(self.effective_port)
 
@@ -104,6 +107,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         while time.monotonic() < deadline and any(c.is_busy for c in list(self.active_channels.values())):
             self._turn(0.05)
         self.close()
+
+    def add_task(self, task: Any) -> None:  # Any: a channel with a request, or another work
+        """Have a thread do it."""
+        if isinstance(task, Channel) and self._ingest.wants(task):
+            self._ingest.put(task)
+        else:
+            super().add_task(task)
 
     def stop(self) -> None:
         """Make `run` return; may be called from any thread and by a signal's handler, also before `run`."""
@@ -131,6 +141,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self._is_closed = self.is_stopping = True
         for channel in list(self.active_channels.values()):  # first: a thread may wait for one's client
             channel.handle_close()
+        self._ingest.stop()
         self.task_dispatcher.shutdown(timeout=1)
         wasyncore.dispatcher.close(self)
         with self._trigger_lock:
