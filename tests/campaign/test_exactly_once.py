@@ -131,9 +131,9 @@ class Trial:
 @pytest.mark.parametrize(
     ("records", "turns", "frame"),
     [
-        pytest.param(50_000, 10, 16 * KIB, marks=pytest.mark.timeout(240), id="fifty thousand"),
+        pytest.param(50_000, 10, 4 * KIB, marks=pytest.mark.timeout(240), id="fifty thousand"),
         pytest.param(
-            RECORDS, 110, 16 * KIB, marks=[pytest.mark.campaign, pytest.mark.timeout(7200)], id="a million"
+            RECORDS, 110, 4 * KIB, marks=[pytest.mark.campaign, pytest.mark.timeout(7200)], id="a million"
         ),
     ],
 )
