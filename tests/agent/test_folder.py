@@ -1,12 +1,16 @@
 """Whole files: each once, when it is complete."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.agent.conftest import Setup
 from tests.agent.numbered import Fault, NumberedListener
 from tests.functional.program import until
+
+from haywain.agent.frame import Frame
+from haywain.agent.spool import Spool
 
 
 @pytest.fixture
@@ -136,3 +140,45 @@ def test_stop_in_the_middle_of_a_file_goes_on_there(
 def test_missing_folder_is_told(setup: Setup, folder: Path, files: str) -> None:
     folder.rmdir()
     assert setup.once(files) == 3
+
+
+def test_name_that_is_no_utf8_stops_nothing(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    path = os.fsdecode(os.fsencode(folder) + b"/a\xe9.wav")
+    Path(path).write_bytes(b"first")
+    (folder / "b.wav").write_bytes(b"second")
+    assert setup.once(files) == setup.once(files) == 0
+    assert {tag: data for (_, tag), data in listener.streams.items()} == {
+        "a-.wav": b"first",
+        "b.wav": b"second",
+    }
+
+
+def test_file_that_took_the_place_of_the_sent_one_is_not_deleted(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.wav").write_bytes(b"first")
+    append = Spool.append
+
+    def replace_and_append(spool: Spool, frames: Sequence[Frame]) -> None:
+        if any(frame.payload == b"first" for frame in frames):
+            (folder / "a.part").write_bytes(b"second")
+            (folder / "a.part").rename(folder / "a.wav")
+        append(spool, frames)
+
+    monkeypatch.setattr(Spool, "append", replace_and_append)
+    running = setup.start(f"{files}\ndelete = true")
+    until(lambda: listener.tag("a.wav") == b"firstsecond", "both files")
+    until(lambda: not list(folder.iterdir()), "them to be gone")
+    running.stop()
+
+
+def test_file_that_was_sent_before_a_kill_is_deleted_at_the_next_start(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    (folder / "a.wav").write_bytes(b"first")
+    assert setup.once(files) == 0
+    assert setup.once(f"{files}\ndelete = true") == 0
+    assert not list(folder.iterdir())
+    assert listener.tag("a.wav") == b"first"

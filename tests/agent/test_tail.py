@@ -9,6 +9,8 @@ from tests.agent.conftest import Setup
 from tests.agent.numbered import NumberedListener
 from tests.functional.program import until
 
+from haywain.agent.follow import Follower
+
 LINES = [b"line %d\n" % number for number in range(400)]
 
 
@@ -219,3 +221,35 @@ def test_rotated_names_are_no_files_of_their_own(
     add(log, 0, 10)
     assert setup.once(tail.replace("*.log", "*")) == 0
     assert list(listener.streams) == [("default", "web.web")]
+
+
+def test_rotated_file_that_is_truncated_doubles_nothing(log: Path) -> None:
+    told: list[str] = []
+    follower = Follower(log, told.append)
+
+    def read(patience_s: float = 0) -> bytes | None:
+        found = follower.read(4096, is_last=False, patience_s=patience_s, partial_s=60)
+        return found and found[0]
+
+    add(log, 0, 100)
+    follower.begin(None)
+    assert read() == text(0, 100)
+    log.rename(log.with_name("web.log.1"))
+    add(log, 100, 200)
+    assert read(60) is None  # the old file may still be written to
+    os.truncate(log.with_name("web.log.1"), 0)
+    assert (read(), read()) == (text(100, 200), None)
+    add(log, 200, 300)
+    assert (read(), read()) == (text(200, 300), None)
+    follower.close()
+
+
+def test_name_that_is_no_utf8_stops_nothing(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(log.parent) + b"/a\xe9.log"))
+    for stop in (100, 200):
+        add(path, stop - 100, stop)
+        add(log, stop - 100, stop)
+        assert setup.once(tail) == 0
+    assert listener.tag("web.web") == listener.tag("web.a-") == text(0, 200)
