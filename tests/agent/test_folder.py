@@ -106,12 +106,25 @@ def test_sent_files_are_deleted_if_wanted(
 def test_positions_of_files_that_are_gone_are_forgotten(
     setup: Setup, listener: NumberedListener, folder: Path, files: str
 ) -> None:
-    (folder / "a.wav").write_bytes(b"x")
+    for name in "ab":
+        (folder / f"{name}.wav").write_bytes(b"x")
     assert setup.once(files) == 0
     (folder / "a.wav").unlink()
     running = setup.start(files)
-    until(lambda: not running.agent.spool.positions("rec"), "the file to be forgotten")
+    until(lambda: list(running.agent.spool.positions("rec")) == ["b.wav"], "the file to be forgotten")
     running.stop()
+
+
+def test_folder_that_is_empty_for_a_while_as_an_unmounted_one_doubles_nothing(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    (folder / "a.wav").write_bytes(b"x")
+    assert setup.once(files) == 0
+    (folder / "a.wav").rename(folder.parent / "away")
+    assert setup.once(files) == 0
+    (folder.parent / "away").rename(folder / "a.wav")
+    assert setup.once(files) == 0
+    assert listener.tag("a.wav") == b"x"
 
 
 def test_files_below_are_found_and_named_by_their_path(

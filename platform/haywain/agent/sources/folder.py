@@ -89,7 +89,8 @@ class Folder:
                 unsettled += not self._try(name, look)
             elif self._config.delete:  # it was sent before a kill, or before it was to be deleted
                 self._delete(name, look)
-        self._forget(there)
+        if there or self._config.delete:  # else it may be a disk that is not mounted now
+            self._forget(there)
         return unsettled
 
     def _try(self, name: str, look: _Look) -> bool:
