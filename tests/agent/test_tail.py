@@ -253,3 +253,22 @@ def test_name_that_is_no_utf8_stops_nothing(
         add(log, stop - 100, stop)
         assert setup.once(tail) == 0
     assert listener.tag("web.web") == listener.tag("web.a-") == text(0, 200)
+
+
+def test_portal_that_was_set_back_and_has_forgotten_older_epochs_is_sent_what_it_lost(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    for start in (0, 100):
+        add(log, start, start + 100)
+        assert setup.once(tail) == 0
+    state, streams = dict(listener.state), dict(listener.streams)
+    running = setup.start(tail)
+    add(log, 200, 300)
+    until(lambda: listener.tag("web.web") == text(0, 300), "what is to be lost")
+    until(lambda: not len(running.agent.spool.backlog), "its answer to be noted")
+    listener.state = state
+    listener.streams.update(streams)
+    add(log, 300, 400)
+    until(lambda: running.code is not None or listener.tag("web.web") == text(0, 400), "all")
+    assert running.stop() == 0
+    assert listener.tag("web.web") == text(0, 400)

@@ -235,6 +235,7 @@ class Spool:
         if again:
             log.warning("%s: the portal was set back; %d chunks are sent again", tag, len(again))
             self._marks.go_back(queue.stream, first, again[0].place.segment)
+            queue.again_before = max(queue.again_before, frame.order)
             with self._state:
                 for entry in again:
                     self._segments[entry.place.segment].pending += 1
