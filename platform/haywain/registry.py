@@ -64,7 +64,7 @@ class Registry:
 
     def rule(self, name: str) -> IngestionRule:
         """Return the rule of a policy; raises UnknownNameError."""
-        return _named("Ingestion Policy", name, self.ingestion_policies)
+        return _named("rule", name, self.ingestion_policies)
 
     def activities_on(self, portal_type: str) -> "dict[str, Kind]":
         """Return the kinds of activities that work on a kind of document, by name."""

@@ -1,12 +1,16 @@
 """Whole files: each once, when it is complete."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.agent.conftest import Setup
 from tests.agent.numbered import Fault, NumberedListener
 from tests.functional.program import until
+
+from haywain.agent.frame import Frame
+from haywain.agent.spool import Spool
 
 
 @pytest.fixture
@@ -102,12 +106,25 @@ def test_sent_files_are_deleted_if_wanted(
 def test_positions_of_files_that_are_gone_are_forgotten(
     setup: Setup, listener: NumberedListener, folder: Path, files: str
 ) -> None:
-    (folder / "a.wav").write_bytes(b"x")
+    for name in "ab":
+        (folder / f"{name}.wav").write_bytes(b"x")
     assert setup.once(files) == 0
     (folder / "a.wav").unlink()
     running = setup.start(files)
-    until(lambda: not running.agent.spool.positions("rec"), "the file to be forgotten")
+    until(lambda: list(running.agent.spool.positions("rec")) == ["b.wav"], "the file to be forgotten")
     running.stop()
+
+
+def test_folder_that_is_empty_for_a_while_as_an_unmounted_one_doubles_nothing(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    (folder / "a.wav").write_bytes(b"x")
+    assert setup.once(files) == 0
+    (folder / "a.wav").rename(folder.parent / "away")
+    assert setup.once(files) == 0
+    (folder.parent / "away").rename(folder / "a.wav")
+    assert setup.once(files) == 0
+    assert listener.tag("a.wav") == b"x"
 
 
 def test_files_below_are_found_and_named_by_their_path(
@@ -136,3 +153,45 @@ def test_stop_in_the_middle_of_a_file_goes_on_there(
 def test_missing_folder_is_told(setup: Setup, folder: Path, files: str) -> None:
     folder.rmdir()
     assert setup.once(files) == 3
+
+
+def test_name_that_is_no_utf8_stops_nothing(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    path = os.fsdecode(os.fsencode(folder) + b"/a\xe9.wav")
+    Path(path).write_bytes(b"first")
+    (folder / "b.wav").write_bytes(b"second")
+    assert setup.once(files) == setup.once(files) == 0
+    assert {tag: data for (_, tag), data in listener.streams.items()} == {
+        "a-.wav": b"first",
+        "b.wav": b"second",
+    }
+
+
+def test_file_that_took_the_place_of_the_sent_one_is_not_deleted(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.wav").write_bytes(b"first")
+    append = Spool.append
+
+    def replace_and_append(spool: Spool, frames: Sequence[Frame]) -> None:
+        if any(frame.payload == b"first" for frame in frames):
+            (folder / "a.part").write_bytes(b"second")
+            (folder / "a.part").rename(folder / "a.wav")
+        append(spool, frames)
+
+    monkeypatch.setattr(Spool, "append", replace_and_append)
+    running = setup.start(f"{files}\ndelete = true")
+    until(lambda: listener.tag("a.wav") == b"firstsecond", "both files")
+    until(lambda: not list(folder.iterdir()), "them to be gone")
+    running.stop()
+
+
+def test_file_that_was_sent_before_a_kill_is_deleted_at_the_next_start(
+    setup: Setup, listener: NumberedListener, folder: Path, files: str
+) -> None:
+    (folder / "a.wav").write_bytes(b"first")
+    assert setup.once(files) == 0
+    assert setup.once(f"{files}\ndelete = true") == 0
+    assert not list(folder.iterdir())
+    assert listener.tag("a.wav") == b"first"

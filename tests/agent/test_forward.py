@@ -114,3 +114,21 @@ def test_listener_that_would_be_open_is_refused(options: dict[str, Any]) -> None
 def test_description_says_who_may_send() -> None:
     config = forward.Forward.Config(type="forward", shared_key="key", host="0.0.0.0")
     assert "who knows the shared key" in forward.Forward.describe(config)
+
+
+def test_as_many_chunks_are_known_as_are_said_to_be(
+    setup: Setup,
+    listener: NumberedListener,
+    free_port: int,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forward, "KNOWN_CHUNKS", 10)
+    running = setup.start(source(free_port))
+    with connect() as client:
+        for number in [*range(10), *range(10)]:
+            client.send("a", msgpack.packb(number), {"chunk": str(number)})
+            assert client.answer() == {"ack": str(number)}
+    until(lambda: len(listener.tag("a") or b"") >= 10, "the chunks")
+    running.stop()
+    assert listener.tag("a") == bytes(range(10))

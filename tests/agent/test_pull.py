@@ -1,5 +1,6 @@
 """Pulling from devices' HTTP servers: that know ranges and tags, that know nothing, that break off."""
 
+import errno
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +12,8 @@ from tests.agent.numbered import NumberedListener
 from tests.functional.program import until
 
 from haywain.agent.config import load_config
+from haywain.agent.source import Draft
+from haywain.agent.sources.pull import Pull
 from haywain.errors import InvalidError
 
 
@@ -184,3 +187,54 @@ def test_neither_url_nor_index_is_refused(setup: Setup, tmp_path: Path) -> None:
     (source,) = load_config(setup.path, {}).sources
     with pytest.raises(InvalidError, match="must be given"):
         source.cls.describe(source.config)
+
+
+def test_index_that_is_empty_for_a_while_doubles_nothing(
+    setup: Setup, listener: NumberedListener, device: Device
+) -> None:
+    source = f'dev]\ntype = "pull"\nindex = "{device.url}/log/"\ntag = "{{name}}"'
+    page = b'<a href="a.csv">a</a>'
+    device.files = {"/log/": page, "/log/a.csv": b"1\n"}
+    for text in (page, b"<p>The device starts, please wait</p>", page):
+        device.files["/log/"] = text
+        assert setup.once(source) == 0
+    assert listener.tag("a.csv") == b"1\n"
+
+
+class _FullOutlet:
+    """An outlet whose spool fails with the second chunk: what was collected is gone then."""
+
+    is_once = False
+
+    def __init__(self) -> None:
+        self.positions: dict[str, Any] = {}
+        self.collected: list[Draft] = []
+        self.tries = 0
+
+    def collect(self, draft: Draft) -> None:
+        self.tries += 1
+        self.collected.append(draft)
+        if self.tries == 2:
+            self.collected.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def is_stopping(self) -> bool:
+        return False
+
+    def tag(self, fields: dict[str, str]) -> str:
+        return fields["name"]
+
+    def put(self, *drafts: Draft) -> None:
+        pass
+
+    def trouble(self, message: str) -> None:
+        pass
+
+
+def test_chunk_that_the_spool_did_not_take_is_not_put_without_those_before_it(device: Device) -> None:
+    device.files["/a.csv"] = bytes(5000)
+    outlet: Any = _FullOutlet()
+    source = Pull(Pull.Config(type="pull", urls=(f"{device.url}/a.csv",), frame_bytes=1024), outlet)
+    source._try(f"{device.url}/a.csv")
+    assert outlet.tries == 2
+    assert outlet.collected == []

@@ -361,3 +361,44 @@ def test_damaged_identity_is_told(open_spool: Open, tmp_path: Path) -> None:
     (tmp_path / "spool" / "producer.json").write_text("{")
     with pytest.raises(CorruptDataError, match="move the folder away"):
         Spool(tmp_path / "spool")
+
+
+def test_frame_that_cannot_be_written_fails_whoever_waited_with_it(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+    errors: list[BaseException | None] = []
+
+    def append(frame: Frame) -> None:
+        try:
+            spool.append([frame])
+        except Exception as error:
+            errors.append(error)
+        else:
+            errors.append(None)
+
+    def wait_for_both() -> None:
+        monkeypatch.undo()
+        until(lambda: len(spool._tickets) == 2, "both")
+
+    monkeypatch.setattr(spool, "_wait_for_room", wait_for_both)
+    frames = [draft(b"good", 1), draft(b"bad", object())]
+    threads = [threading.Thread(target=append, args=(frame,)) for frame in frames]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [type(error) for error in errors] == [TypeError, TypeError]
+    spool.append([draft(b"next", 2)])
+    assert payloads(spool) == [b"next"]
+
+
+def test_spool_that_one_write_has_filled_goes_on_once_that_is_acknowledged(open_spool: Open) -> None:
+    spool = open_spool(limit_bytes=8192, segment_bytes=1024, keep_bytes=2048)
+    spool.append([draft(bytes(2048), n) for n in range(8)])
+    send(spool)
+    thread = threading.Thread(target=spool.append, args=([draft(b"next", 8)],), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert payloads(spool) == [b"next"]

@@ -9,6 +9,8 @@ from tests.agent.conftest import Setup
 from tests.agent.numbered import NumberedListener
 from tests.functional.program import until
 
+from haywain.agent.follow import Follower
+
 LINES = [b"line %d\n" % number for number in range(400)]
 
 
@@ -219,3 +221,54 @@ def test_rotated_names_are_no_files_of_their_own(
     add(log, 0, 10)
     assert setup.once(tail.replace("*.log", "*")) == 0
     assert list(listener.streams) == [("default", "web.web")]
+
+
+def test_rotated_file_that_is_truncated_doubles_nothing(log: Path) -> None:
+    told: list[str] = []
+    follower = Follower(log, told.append)
+
+    def read(patience_s: float = 0) -> bytes | None:
+        found = follower.read(4096, is_last=False, patience_s=patience_s, partial_s=60)
+        return found and found[0]
+
+    add(log, 0, 100)
+    follower.begin(None)
+    assert read() == text(0, 100)
+    log.rename(log.with_name("web.log.1"))
+    add(log, 100, 200)
+    assert read(60) is None  # the old file may still be written to
+    os.truncate(log.with_name("web.log.1"), 0)
+    assert (read(), read()) == (text(100, 200), None)
+    add(log, 200, 300)
+    assert (read(), read()) == (text(200, 300), None)
+    follower.close()
+
+
+def test_name_that_is_no_utf8_stops_nothing(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(log.parent) + b"/a\xe9.log"))
+    for stop in (100, 200):
+        add(path, stop - 100, stop)
+        add(log, stop - 100, stop)
+        assert setup.once(tail) == 0
+    assert listener.tag("web.web") == listener.tag("web.a-") == text(0, 200)
+
+
+def test_portal_that_was_set_back_and_has_forgotten_older_epochs_is_sent_what_it_lost(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    for start in (0, 100):
+        add(log, start, start + 100)
+        assert setup.once(tail) == 0
+    state, streams = dict(listener.state), dict(listener.streams)
+    running = setup.start(tail)
+    add(log, 200, 300)
+    until(lambda: listener.tag("web.web") == text(0, 300), "what is to be lost")
+    until(lambda: not len(running.agent.spool.backlog), "its answer to be noted")
+    listener.state = state
+    listener.streams.update(streams)
+    add(log, 300, 400)
+    until(lambda: running.code is not None or listener.tag("web.web") == text(0, 400), "all")
+    assert running.stop() == 0
+    assert listener.tag("web.web") == text(0, 400)

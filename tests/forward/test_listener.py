@@ -358,3 +358,22 @@ def test_address_that_cannot_be_listened_on_is_told(taker: Taker) -> None:
 def test_limits_that_could_never_be_kept_are_refused() -> None:
     with pytest.raises(InvalidError):
         ForwardLimits(memory_bytes=64 * KIB)
+
+
+def test_listener_outlives_a_thread_that_cannot_be_started(
+    taker: Taker, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, real, failed = start(), threading.Thread.start, threading.Event()
+
+    def fail_once(thread: threading.Thread) -> None:
+        if thread.name == "forward-client" and not failed.is_set():
+            failed.set()
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_once)
+    with Client(port) as client:
+        assert client.answer() is None
+    with Client(port) as client:
+        client.send("a", PAIR, {"chunk": "one"})
+        assert client.answer() == {"ack": "one"}

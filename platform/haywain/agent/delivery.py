@@ -87,6 +87,10 @@ class Delivery:
             return
         try:
             receipt = self._post(frame, number)
+        except FencedError:
+            if frame.order >= queue.again_before:
+                raise
+            self._spool.acknowledge(queue, frame)  # a portal that was set back has it, and forgot its key
         except GapError as error:
             if error.expected >= number.seq:
                 raise

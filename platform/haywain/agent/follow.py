@@ -162,6 +162,10 @@ class Follower:
     def _was_cut(self, part: Part) -> None:
         """Go on where a file was truncated, or written anew."""
         fresh = Part(part.path) if part.path.exists() else None
+        if fresh is not None and fresh.key in [other.key for other in self.parts[1:]]:
+            fresh.close()  # it was rotated before it was cut: the file of that name comes after it anyway
+            self._leave(self.parts.pop(0))
+            return
         if fresh is None:
             part.witness = Witness(0)
             return

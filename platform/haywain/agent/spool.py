@@ -48,7 +48,7 @@ class _Ticket:
     def __init__(self, frames: Sequence[Frame]) -> None:
         self.frames = frames
         self.is_done = False
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
 
 class Spool:
@@ -151,6 +151,7 @@ class Spool:
 
         Once the agent is to stop, a full spool is no reason to wait: what was read is written.
         Raises OSError if it is to stop and the disk does not take them, SpoolInUseError if it is closed.
+        If one frame is such that it cannot be written, all that were to be written with it are not.
         """
         ticket = _Ticket(frames)
         with self._waiting:
@@ -234,6 +235,7 @@ class Spool:
         if again:
             log.warning("%s: the portal was set back; %d chunks are sent again", tag, len(again))
             self._marks.go_back(queue.stream, first, again[0].place.segment)
+            queue.again_before = max(queue.again_before, frame.order)
             with self._state:
                 for entry in again:
                     self._segments[entry.place.segment].pending += 1
@@ -277,18 +279,32 @@ class Spool:
     def _wait_for_room(self) -> None:
         is_told = False
         while not self._stop.is_set() and self.used_bytes >= self._limit_bytes:
+            if self._let_go_of_active():
+                continue
             if not is_told:
                 log.warning("The spool is full; reading waits until the portal has taken some of it")
             is_told = True
             with self._state:
                 self._state.wait(0.5)
 
+    def _let_go_of_active(self) -> bool:
+        """Begin a new segment if all of this one is acknowledged: it may be what fills the spool."""
+        if self._active.pending or not self._active.counted:
+            return False
+        try:
+            self._roll()
+        except OSError as error:
+            log.error("The spool is full, and no new segment can be made: %s", error)
+            self._stop.wait(FULL_DISK_PAUSE_S)
+            return False
+        return True
+
     def _write_all(self, tickets: list[_Ticket]) -> None:
         """Write what waits; a full disk is waited for."""
-        failure: OSError | None = None
+        failure: Exception | None = None
         while True:
             try:
-                if failure is not None:
+                if isinstance(failure, OSError):
                     self._prepare_again(failure)
                 self._write([frame for ticket in tickets for frame in ticket.frames])
             except OSError as error:
@@ -298,6 +314,9 @@ class Spool:
                 if self._stop.is_set():
                     break
                 self._stop.wait(FULL_DISK_PAUSE_S)
+            except Exception as error:  # a frame that cannot be encoded; who waits must not take it as kept
+                failure = error
+                break
             else:
                 failure = None
                 break

@@ -77,7 +77,8 @@ class Board:
         """Write it as a whole, though not durably: after a crash it says nothing true anyway."""
         self.updated = iso(time.time())
         beside = folder / f".{FILE}.{threading.get_ident()}"
-        beside.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        beside.write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
         beside.replace(folder / FILE)
 
 

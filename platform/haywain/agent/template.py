@@ -1,5 +1,6 @@
 """Tags out of templates: `{host}.{stem}` of `/var/log/access.log` on web-1 is `web-1.access`."""
 
+import os
 import socket
 import unicodedata
 from collections.abc import Iterable
@@ -25,6 +26,15 @@ def clean_tag(text: str) -> str:
     tag = "".join("-" if c == "/" or unicodedata.category(c) in _FORBIDDEN else c for c in normal)
     tag = tag.lstrip("_")[:CHARACTERS_MAX]
     return tag if tag.strip() and tag not in (".", "..") else "-"
+
+
+def item_of(path: str | PurePath) -> str:
+    r"""Return the name of a file as a text that can be written down: what is no UTF-8 in it is escaped.
+
+    >>> item_of("a\udce9.log")
+    'a\\xe9.log'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @cache

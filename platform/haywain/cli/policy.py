@@ -101,5 +101,8 @@ def list_all(as_json: bool, url: str | None, token: str | None) -> None:
 
 def _portal(url: str | None, token: str | None) -> tuple[str, str]:
     if not url or not token:
-        raise InvalidError("Set HAYWAIN_URL and HAYWAIN_TOKEN (of a Manager), or give --url and --token")
+        raise InvalidError(
+            "Set HAYWAIN_URL and HAYWAIN_TOKEN, or give --url and --token; a Manager makes the token on the"
+            " portal's page Tokens, with the scope admin"
+        )
     return url, token

@@ -104,7 +104,13 @@ class Listener:
                 sock.close()
                 return
             self._connections[connection] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # there are too many threads: this client comes again, others go on
+            _log.warning("forward: no connection can be taken: %s", error)
+            sock.close()
+            with self._lock:
+                del self._connections[connection]
 
     def _run(self, connection: Connection) -> None:
         try:

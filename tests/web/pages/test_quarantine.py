@@ -91,4 +91,4 @@ def test_policy_of_a_rule_that_is_gone_still_has_a_page(site: Site, manager: Bro
         portal.new("Ingestion Policy", reference="lost", rule="gone")
 
     site.transact(fill)
-    assert "There is no Ingestion Policy &#39;gone&#39;" in manager.get("/portal_ingestion_policies/lost")
+    assert "There is no rule &#39;gone&#39;" in manager.get("/portal_ingestion_policies/lost")

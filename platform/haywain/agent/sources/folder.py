@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from haywain.agent.source import Draft, Outlet, Pause, Seconds, SourceConfig
-from haywain.agent.template import FILE_FIELDS, fields_of
+from haywain.agent.template import FILE_FIELDS, fields_of, item_of
 from haywain.errors import InvalidError
 
 
@@ -82,12 +82,15 @@ class Folder:
             self._outlet.fine()
         unsettled, there = 0, set()
         for name, look in files_of(self._config):
-            there.add(name)
+            there.add(item_of(name))
             if self._outlet.is_stopping():
                 return 0
             if not self._is_sent(name, look):
                 unsettled += not self._try(name, look)
-        self._forget(there)
+            elif self._config.delete:  # it was sent before a kill, or before it was to be deleted
+                self._delete(name, look)
+        if there or self._config.delete:  # else it may be a disk that is not mounted now
+            self._forget(there)
         return unsettled
 
     def _try(self, name: str, look: _Look) -> bool:
@@ -105,8 +108,19 @@ class Folder:
             self._outlet.trouble(f"{self._folder / name} cannot be read: {error.strerror or error}")
         return True
 
+    def _delete(self, name: str, look: _Look) -> None:
+        """Delete a file that was sent; not one that has taken its name meanwhile, or has grown."""
+        path = self._folder / name
+        try:
+            if _look_of(path.stat()) == look:
+                path.unlink()
+        except FileNotFoundError:  # somebody else did
+            return
+        except OSError as error:
+            self._outlet.trouble(f"{path} was sent and cannot be deleted: {error.strerror}")
+
     def _is_sent(self, name: str, look: _Look) -> bool:
-        position = self._outlet.positions.get(name)
+        position = self._outlet.positions.get(item_of(name))
         return position is not None and _Look(*position[:3]) == look and position[3] == look.size
 
     def _send(self, name: str, look: _Look) -> None:
@@ -119,22 +133,22 @@ class Folder:
             while (data := file.read(self._config.frame_bytes)) and not self._outlet.is_stopping():
                 offset, crc = offset + len(data), crc32(data, crc)
                 position = [*look, offset, crc]
-                self._outlet.collect(Draft(tag, data, name, position))
+                self._outlet.collect(Draft(tag, data, item_of(name), position))
             if self._outlet.is_stopping():
                 return
             now = _look_of(os.fstat(file.fileno()))
         if now == look:
-            self._outlet.collect(Draft("", b"", name, [*look, look.size, crc]))
+            self._outlet.collect(Draft("", b"", item_of(name), [*look, look.size, crc]))
             if self._config.delete:
                 self._outlet.put()
-                path.unlink()
+                self._delete(name, look)
         else:
             self._outlet.put()  # it is looked at again, and goes on or begins anew by its bytes
             self._outlet.trouble(f"{path} changed while it was read: settle_s is too short for it")
 
     def _start(self, name: str, file: Any) -> tuple[int, int]:  # Any: a binary file
         """Return where to go on in a file, and the checksum of what is before; 0 if it is another file."""
-        position = self._outlet.positions.get(name)
+        position = self._outlet.positions.get(item_of(name))
         if position is None:
             return 0, 0
         offset, crc = int(position[3]), 0
@@ -152,7 +166,7 @@ class Folder:
     def _forget(self, there: set[str]) -> None:
         for name in [name for name in self._outlet.positions if name not in there]:
             self._outlet.collect(Draft("", b"", name))
-        self._seen = {name: seen for name, seen in self._seen.items() if name in there}
+        self._seen = {name: seen for name, seen in self._seen.items() if item_of(name) in there}
 
 
 def files_of(config: _Config) -> Iterator[tuple[str, _Look]]:

@@ -85,7 +85,7 @@ class Forward:
         if item in self._outlet.positions:
             return
         drafts = [Draft(tag, body, item, self._number + 1)]
-        drafts += [Draft("", b"", old) for old in self._known[: len(self._known) + 1 - KNOWN_CHUNKS]]
+        drafts += [Draft("", b"", old) for old in self._known[: max(0, len(self._known) + 1 - KNOWN_CHUNKS)]]
         self._outlet.put(*drafts)
         self._number += 1
         self._known = [*self._known[len(drafts) - 1 :], item]

@@ -80,7 +80,7 @@ class Pull:
                 if self._outlet.is_stopping():
                     return
                 is_well = self._try(url) and is_well
-            if is_complete:
+            if is_complete and found:  # an index without links is that of a device that starts
                 self._forget(set(found))
             self._outlet.put()
             if is_well:
@@ -162,8 +162,9 @@ class Pull:
                 before = (before + data)[-WITNESS_BYTES:]
                 witness = behind(witness.offset + len(data), before)
                 if len(held) >= limit or self._outlet.is_stopping():
-                    self._outlet.collect(Draft(tag, bytes(held), url, ["", *witness]))
-                    held.clear()
+                    whole = bytes(held)
+                    held.clear()  # first: if the spool does not take it, `finally` must not go on behind it
+                    self._outlet.collect(Draft(tag, whole, url, ["", *witness]))
                 if self._outlet.is_stopping():
                     return
         finally:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from haywain.agent.follow import Follower
 from haywain.agent.source import Draft, Outlet, Pause, Seconds, SourceConfig
-from haywain.agent.template import FILE_FIELDS, fields_of
+from haywain.agent.template import FILE_FIELDS, fields_of, item_of
 
 ROTATED = ("*.gz", "*.bz2", "*.xz", "*.zst", "*~", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*", "*.swp")
 
@@ -67,13 +67,13 @@ class Tail:
             follower = Follower(path, self._outlet.trouble)
             from_end = self._is_first_look and self._config.start == "end" and not self._outlet.is_once
             try:
-                follower.begin(self._outlet.positions.get(str(path)), from_end)
+                follower.begin(self._outlet.positions.get(item_of(path)), from_end)
             except OSError as error:
                 self._outlet.trouble(f"{path} cannot be read: {error.strerror}")
                 continue
             self._followers[str(path)] = follower
             if from_end:
-                self._outlet.collect(Draft("", b"", str(path), follower.parts[0].position))
+                self._outlet.collect(Draft("", b"", item_of(path), follower.parts[0].position))
         self._is_first_look = False
 
     def _read_all(self) -> bool:
@@ -94,12 +94,13 @@ class Tail:
             return False
         if found is not None:
             data, position = found
-            self._outlet.collect(Draft(self._outlet.tag(fields_of(follower.path)), data, name, position))
+            tag = self._outlet.tag(fields_of(follower.path))
+            self._outlet.collect(Draft(tag, data, item_of(name), position))
             return True
         if follower.is_gone(config.rotate_wait_s):
             follower.close()
             del self._followers[name]
-            self._outlet.collect(Draft("", b"", name))
+            self._outlet.collect(Draft("", b"", item_of(name)))
         return False
 
 
