@@ -2,17 +2,19 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path as FilePath
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ZODB.POSException import ConflictError
 
 from haywain.app import open_site
 from haywain.ingestion import receipts, runs
 from haywain.ingestion.ledger import Batch, BodyIdentity, Known, Lane, Ledger, ledger_key
+from haywain.ingestion.receipts import Receipts
 from haywain.portal import Portal, Site
 from haywain.settings import load
 from haywain.values import Offset, Path, Receipt
@@ -370,3 +372,73 @@ def test_batch_of_many_keys_is_not_searched_from_its_end_for_each() -> None:
     with_index = batch._v_by_key
     assert batch.entry(key(2)).offset == 9 and batch.entry(key(1)).offset == 1
     assert batch._v_by_key[0] is with_index[0]  # only what was added is looked at
+
+
+class Process:
+    """One of several on a database: its own index, and a transaction that may be open."""
+
+    def __init__(self, site: Site, folder: FilePath) -> None:
+        self.site, self.folder = site, folder
+        self.portal: Portal | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Forget what is not in files."""
+        self.end(keeps=False)
+        self.receipts = Receipts(self.folder, self.folder.name, is_shared=True)
+
+    def use(self, keys: list[bytes]) -> None:
+        """Add those that are not known."""
+        self.site.receipts = self.receipts
+        if self.portal is None:
+            self.portal, self.added = self.site.open(), list[bytes]()
+        ledger = Ledger.of(self.portal.root)
+        try:
+            for each in keys:
+                if ledger.find(each) is None:
+                    ledger.add(each, receipt(), BODY, 30)
+                    self.added.append(each)
+        except ConflictError:
+            self.end(keeps=False)
+
+    def end(self, keeps: bool) -> list[bytes]:
+        """Return what was stored."""
+        if self.portal is None:
+            return []
+        with self.portal as portal, suppress(ConflictError):
+            self.portal = None
+            if keeps:
+                portal.commit()
+                return self.added
+        return []
+
+
+_ACTIONS = st.sampled_from(["use", "use", "use", "end", "end", "drop", "start"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), _ACTIONS, st.integers(0, 30), st.integers(1, 4)), max_size=80))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_processes_on_one_database_store_a_key_once(
+    site: Site, tmp_path: FilePath, small_runs, steps: list[tuple[int, str, int, int]]
+) -> None:
+    example, own, stored = next(_numbers), site.receipts, list[bytes]()
+    both = [Process(site, tmp_path / f"{name}{example}") for name in "ab"]
+    try:
+        for which, action, begin, count in steps:
+            process = both[which]
+            if action == "use":
+                process.use([key((example, number)) for number in range(begin, begin + count)])
+            elif action == "start":
+                process.start()
+            else:
+                stored += process.end(keeps=action == "end")
+        for process in both:
+            stored += process.end(keeps=True)
+        assert len(stored) == len(set(stored))
+        for process in both:
+            process.use(stored)
+            assert process.portal is not None and not process.added
+    finally:
+        for process in both:
+            process.end(keeps=False)
+        site.receipts = own
