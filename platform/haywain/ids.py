@@ -11,8 +11,8 @@ ID_LENGTH = 255
 
 RESERVED_IDS = frozenset(
     {"data", "buckets", "uploads", "slice", "zarr", "activities", "ingest", "edit", "new", "api", "static"}
-)
-"""Names of pages: a document of such an id would hide them."""
+) | {"*"}
+"""Names of pages, which a document of such an id would hide; `ingest:*` is the scope of all policies."""
 
 
 def new_id() -> str:

@@ -89,7 +89,9 @@ def test_rule_that_is_edited_is_what_is_done(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["", " ", "a/b", "..", "_a", "@a", ".a", "data", "x" * 256, "a\nb", "\ud800"], ids=range(11)
+    "reference",
+    ["", " ", "a/b", "..", "_a", "@a", ".a", "data", "x" * 256, "a\nb", "\ud800", "*"],
+    ids=range(12),
 )
 def test_reference_that_cannot_be_an_address_is_refused(site: Site, reference: str) -> None:
     before = count(site)

@@ -2,17 +2,19 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path as FilePath
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ZODB.POSException import ConflictError
 
 from haywain.app import open_site
 from haywain.ingestion import receipts, runs
-from haywain.ingestion.ledger import BodyIdentity, Known, Ledger, ledger_key
+from haywain.ingestion.ledger import Batch, BodyIdentity, Known, Lane, Ledger, ledger_key
+from haywain.ingestion.receipts import Receipts
 from haywain.portal import Portal, Site
 from haywain.settings import load
 from haywain.values import Offset, Path, Receipt
@@ -263,3 +265,180 @@ def test_ledger_is_like_a_dict(site: Site, steps: list[tuple[int, bool]]) -> Non
             if keeps:
                 portal.commit()
                 known[name] = offset
+
+
+def test_large_file_between_small_ones_is_not_lost_where_these_are_joined(own, small_runs) -> None:
+    site = own()
+    add(site, *range(12))
+    add(site, *range(100, 220))  # more than are joined
+    for begin in (20, 40, 60):
+        add(site, *range(begin, begin + 12))
+    names = [*range(12), *range(100, 220), *range(20, 32), *range(40, 52), *range(60, 72)]
+    for _ in range(2):
+        assert all(found(site, name) for name in names)
+        site = own()
+
+
+@pytest.mark.parametrize("failing", ["write_bytes", "unlink"])
+def test_what_is_stored_is_known_also_where_files_cannot_be_made(
+    own, small_runs, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A commit that was kept is never told to have failed: who is told so sends again."""
+    site = own()
+    for number in range(0, 240, 12):
+        with monkeypatch.context() as patch:
+            if number >= 24:
+                patch.setattr(FilePath, failing, _fail)
+            add(site, *range(number, number + 12))
+    assert all(found(site, number) for number in range(240))
+    add(site, *range(240, 252))
+    for _ in range(2):
+        assert all(found(site, number) for number in range(252)) and files(site)
+        site = own()
+
+
+def _fail(*args: object, **options: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_files_beside_an_empty_database_are_removed(own, small_runs) -> None:
+    site = own()
+    site.close()
+    empty = (site.path / "Data.fs").read_bytes()
+    site = own()
+    add(site, *range(12))
+    site.close()
+    (site.path / "Data.fs").write_bytes(empty)
+    (site.path / "Data.fs.index").unlink()
+    lane = (site.path / "ledger" / "lane").read_text()
+    (site.path / "ledger" / f"{lane}-0.new").touch()  # of a process that was killed
+    site = own()
+    assert not found(site, 1) and not files(site) and not list((site.path / "ledger").glob("*.new"))
+
+
+def fill(site: Site, lane: str, batches: int) -> None:
+    """Have another data directory's lane in the ledger, as after a restore."""
+
+    def work(portal: Portal) -> None:
+        ledger = Ledger.of(portal.root)
+        found = ledger.lanes[lane] = Lane()
+        for number in range(batches):
+            batch = found.add((20_000 << 40) + number)
+            batch.rows = ((key((lane, number)), "stored", "m/1", 5, 3, BODY.length, BODY.digest),)
+
+    site.transact(work)
+
+
+def test_reading_a_long_log_keeps_little_in_memory(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = own()
+    fill(site, "long", 3_000)
+    site = own()
+    monkeypatch.setattr(receipts, "GHOSTS_EVERY", 100)
+    with site.open() as portal:
+        portal.connection._cache.cache_size = 10
+        assert Ledger.of(portal.root).find(key(("long", 2_999)))
+        assert len(portal.connection._cache) < 1_000
+
+
+def test_lane_of_a_directory_that_is_gone_keeps_its_last_day_at_most(own, set_clock) -> None:
+    site = own()
+    fill(site, "gone", 3)
+    site.transact(lambda portal: Ledger.of(portal.root).lanes["gone"].add(20_001 << 40))
+    assert found(site, ("gone", 1))
+    set_clock.forward(days=32)
+    add(site, "today")
+    with site.open() as portal:
+        assert list(Ledger.of(portal.root).lanes["gone"].days) == [20_001]
+    assert found(site, ("gone", 1)) is None
+
+
+def test_last_number_of_a_lane_is_found_without_reading_older_days(own, set_clock) -> None:
+    site = own()
+    for _ in range(3):
+        add(site, "daily")
+        set_clock.forward(days=1)
+    site = own()
+    with site.open() as portal:
+        (lane,) = Ledger.of(portal.root).lanes.values()
+        assert lane.last == 20_002 << 40
+        assert [day._p_changed is None for day in lane.days.values()] == [True, True, False]
+
+
+def test_batch_of_many_keys_is_not_searched_from_its_end_for_each() -> None:
+    batch = Batch()
+    batch.rows = tuple((key(n), "stored", "m/1", n, 3, BODY.length, BODY.digest) for n in (1, 2, 1))
+    assert batch.entry(key(1)).offset == 1 and batch.entry(key(3)) is None
+    batch.rows = (*batch.rows, (key(2), "stored", "m/1", 9, 3, BODY.length, BODY.digest))
+    with_index = batch._v_by_key
+    assert batch.entry(key(2)).offset == 9 and batch.entry(key(1)).offset == 1
+    assert batch._v_by_key[0] is with_index[0]  # only what was added is looked at
+
+
+class Process:
+    """One of several on a database: its own index, and a transaction that may be open."""
+
+    def __init__(self, site: Site, folder: FilePath) -> None:
+        self.site, self.folder = site, folder
+        self.portal: Portal | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Forget what is not in files."""
+        self.end(keeps=False)
+        self.receipts = Receipts(self.folder, self.folder.name, is_shared=True)
+
+    def use(self, keys: list[bytes]) -> None:
+        """Add those that are not known."""
+        self.site.receipts = self.receipts
+        if self.portal is None:
+            self.portal, self.added = self.site.open(), list[bytes]()
+        ledger = Ledger.of(self.portal.root)
+        try:
+            for each in keys:
+                if ledger.find(each) is None:
+                    ledger.add(each, receipt(), BODY, 30)
+                    self.added.append(each)
+        except ConflictError:
+            self.end(keeps=False)
+
+    def end(self, keeps: bool) -> list[bytes]:
+        """Return what was stored."""
+        if self.portal is None:
+            return []
+        with self.portal as portal, suppress(ConflictError):
+            self.portal = None
+            if keeps:
+                portal.commit()
+                return self.added
+        return []
+
+
+_ACTIONS = st.sampled_from(["use", "use", "use", "end", "end", "drop", "start"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), _ACTIONS, st.integers(0, 30), st.integers(1, 4)), max_size=80))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_processes_on_one_database_store_a_key_once(
+    site: Site, tmp_path: FilePath, small_runs, steps: list[tuple[int, str, int, int]]
+) -> None:
+    example, own, stored = next(_numbers), site.receipts, list[bytes]()
+    both = [Process(site, tmp_path / f"{name}{example}") for name in "ab"]
+    try:
+        for which, action, begin, count in steps:
+            process = both[which]
+            if action == "use":
+                process.use([key((example, number)) for number in range(begin, begin + count)])
+            elif action == "start":
+                process.start()
+            else:
+                stored += process.end(keeps=action == "end")
+        for process in both:
+            stored += process.end(keeps=True)
+        assert len(stored) == len(set(stored))
+        for process in both:
+            process.use(stored)
+            assert process.portal is not None and not process.added
+    finally:
+        for process in both:
+            process.end(keeps=False)
+        site.receipts = own

@@ -6,7 +6,7 @@ from haywain.errors import SequenceError, TemporaryError
 from haywain.ingestion import Request
 from haywain.ingestion.boundary import count_records
 from haywain.ingestion.producer import Producer
-from haywain.ingestion.tally import MOST_AGENTS, RATE_S, Tally
+from haywain.ingestion.tally import MOST, RATE_S, Tally
 from haywain.values import Offset, Path, Receipt
 
 NOW_S = 1_700_000_000.5
@@ -54,12 +54,21 @@ def test_agents_are_told_apart_and_the_last_heard_of_come_first() -> None:
 
 
 def test_agents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST_AGENTS >= 1000
-    monkeypatch.setattr("haywain.ingestion.tally.MOST_AGENTS", 3)
+    assert MOST >= 1000
+    monkeypatch.setattr("haywain.ingestion.tally.MOST", 3)
     tally = Tally()
     for number in range(10):
         noted(tally, tag=str(number).encode())
     assert [key.tag for key, _ in tally.agents("default")] == ["9", "8", "7"]
+
+
+def test_names_of_policies_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk a request is refused before its policy is looked for."""
+    monkeypatch.setattr("haywain.ingestion.tally.MOST", 3)
+    tally = Tally()
+    for number in range(10):
+        tally.refuse(Request(policy=str(number), tag=b"t", body=b""))
+    assert set(tally.policies()) == {"7", "8", "9"}
 
 
 @pytest.mark.parametrize(

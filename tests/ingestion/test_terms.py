@@ -7,6 +7,7 @@ import msgpack
 import pytest
 
 from haywain.errors import InvalidError
+from haywain.ingestion import replay
 from haywain.ingestion.producer import Producer
 from haywain.portal import Site
 from haywain.security import User
@@ -80,6 +81,31 @@ def test_records_are_stored_once_in_whatever_chunk(to, bytes_of: BytesOf) -> Non
         lines(6)
     )
     assert bytes_of(first.path) == lines(1, 2, 3, 4, 5, 6)
+
+
+def test_records_are_stored_once_also_in_what_a_chunk_gains(to, bytes_of: BytesOf) -> None:
+    post = to(record_key=("n",))
+    post(lines(3), key="other")
+    post(lines(1, 2), key="grows")
+    assert post(lines(1, 2, 2, 3, 4), key="grows").length == len(lines(1, 2, 4))
+    again = post(lines(4))
+    assert again.status == "duplicate" and bytes_of(again.path) == lines(3, 1, 2, 4)
+
+
+def test_records_are_stored_once_also_by_a_replay(site: Site, to, bytes_of: BytesOf) -> None:
+    post = to(record_key=("n",))
+    sink = post(lines(1, 2)).path
+
+    def set_state(state: str) -> None:
+        site.transact(lambda portal: setattr(portal[sink], "state", state))
+
+    set_state("invalidated")
+    kept = post(lines(2, 3), key="k")
+    assert kept.status == "quarantined"
+    set_state("validated")
+    assert replay(site, kept.path, User("admin", MANAGER.roles)).length == len(lines(3))
+    assert post(lines(3)).status == "duplicate"
+    assert bytes_of(sink) == lines(1, 2, 3)
 
 
 def test_records_of_msgpack_and_json_keep_their_bytes(to, bytes_of: BytesOf) -> None:

@@ -47,6 +47,9 @@ class Running:
         if environ["PATH_INFO"] == "/some":
             start_response("200 OK", [("Content-Length", str(4 * MIB))])
             return [bytes(4 * MIB)]
+        if environ["PATH_INFO"] == "/pause":
+            start_response("200 OK", [("Content-Length", str(4 * MIB + 1))])
+            return self.pausing()
         seen = {name: environ.get(f"haywain.{name}") for name in ("upload_id", "upload_start", "request_id")}
         seen |= {"path": environ["PATH_INFO"], "content_length": environ.get("CONTENT_LENGTH")}
         body = environ["wsgi.input"].read()
@@ -57,6 +60,12 @@ class Running:
         answer = json.dumps(seen).encode()
         start_response("200 OK", [("Content-Length", str(len(answer))), ("Content-Type", "application/json")])
         return [answer]
+
+    def pausing(self) -> Iterable[bytes]:
+        yield bytes(4 * MIB)
+        self.has_begun.set()
+        self.may_go_on.wait(30)
+        yield b"."
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.server.effective_host, self.server.effective_port), timeout=10)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import parse_headers
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.web.serving import DATA, KEY, Running, answer, ask, chunked, head, is
 from haywain.errors import AddressError, PortInUseError
 from haywain.store.upload import Uploads
 from haywain.values import MIB
+from haywain.web.loop import WRITE
 from haywain.web.server import ServerLimits, make_server
 
 # Keep-alive
@@ -181,6 +183,26 @@ def test_a_client_that_does_not_read_is_dropped(serve: Callable[..., Running]) -
         sock.sendall(head("GET", "/large"))
         until(lambda: bool(running.server.active_channels), "connected")
         until(lambda: not running.server.active_channels, "dropped")
+
+
+def test_the_loop_rests_while_an_answer_is_made(serve: Callable[..., Running]) -> None:
+    """Whose first part the client has taken."""
+    running = serve(maintenance_s=30)
+    with running.connect() as sock, sock.makefile("rb") as file:
+        sock.sendall(head("GET", "/pause"))
+        assert running.has_begun.wait(10)
+        loop = running.server.loop
+        (channel,) = running.server.active_channels.values()
+        until(lambda: bool(loop._armed.get(channel._fileno, 0) & WRITE), "the client is waited for")
+        file.readline()
+        parse_headers(file)
+        file.read(4 * MIB)
+        until(lambda: not channel.writable(), "all is sent")
+        until(lambda: not loop._armed.get(channel._fileno, 0) & WRITE, "nothing is waited for")
+        running.may_go_on.set()
+        assert file.read(1) == b"."
+        sock.sendall(head("GET", "/"))
+        assert answer(sock)[0] == 200
 
 
 def test_a_late_server_does_not_blame_the_clients(serve: Callable[..., Running]) -> None:

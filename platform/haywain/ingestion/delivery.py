@@ -23,7 +23,7 @@ from haywain.ingestion.quarantine import quarantine
 from haywain.ingestion.record_keys import fresh_of
 from haywain.ingestion.request import Delivery, Request, decoded
 from haywain.ingestion.sink import rule_for, sink_key, targets_of
-from haywain.ingestion.terms import terms_of
+from haywain.ingestion.terms import Terms, terms_of
 from haywain.ingestion.turn import Turn
 from haywain.interfaces import Chunk, IByteStream, IngestionRule, Targets
 from haywain.portal import Portal, Site
@@ -93,21 +93,20 @@ def _store(portal: Portal, delivery: Delivery) -> Receipt:
     if key and known is not None:
         if known.matches(delivery.identity):
             return known.receipt()
-        return _store_rest(portal, rule, delivery, known, key)
+        return _store_rest(portal, rule, delivery, known, key, terms)
     turn = Turn.of(ledger, delivery.request)
     if turn is not None and not turn.is_due():  # it came so long ago that the ledger has forgotten it
         return _nothing_of(portal, policy, delivery, "duplicate")
-    fresh = fresh_of(ledger, delivery, terms.record_key) if terms.record_key else None
-    if fresh is not None and fresh.known is not None and not fresh.body:
+    fresh = fresh_of(ledger, delivery, terms.record_key, delivery.request.scope)
+    if fresh.known is not None and not fresh.body:
         receipt = fresh.known.receipt()
     else:
-        body = delivery.body if fresh is None else fresh.body
         targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
-        receipt = append(portal, rule, delivery.chunk(body), targets)
+        receipt = append(portal, rule, delivery.chunk(fresh.body), targets)
     if turn is not None:
         turn.take()
-    keys = ([key] if key else []) + (fresh.keys if fresh is not None else [])
-    ledger.add_all(keys, receipt, delivery.identity, portal.site.settings.ledger_days)
+    keys = [key] if key else []
+    ledger.add_all(keys + fresh.keys, receipt, delivery.identity, portal.site.settings.ledger_days)
     return receipt
 
 
@@ -126,7 +125,9 @@ def append(portal: Portal, rule: IngestionRule, chunk: Chunk, targets: Targets) 
     return Receipt("stored", sink.path, Offset(offset), max(length, 0))
 
 
-def _store_rest(portal: Portal, rule: IngestionRule, delivery: Delivery, known: Known, key: bytes) -> Receipt:
+def _store_rest(
+    portal: Portal, rule: IngestionRule, delivery: Delivery, known: Known, key: bytes, terms: Terms
+) -> Receipt:
     """Append what a chunk gained since it was stored; only where that leaves no gap and cuts no record."""
     if (
         known.status == "stored"
@@ -137,9 +138,11 @@ def _store_rest(portal: Portal, rule: IngestionRule, delivery: Delivery, known: 
         targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
         sink: Document = targets.sink
         if sink.path == known.path and sink.size == known.offset + known.length:
-            rest = append(portal, rule, delivery.chunk(delivery.body[known.body.length :]), targets)
-            whole = Receipt("stored", sink.path, Offset(known.offset), known.length + rest.length)
+            ledger, rest = Ledger.of(portal.root), replace(delivery, body=delivery.body[known.body.length :])
+            fresh = fresh_of(ledger, rest, terms.record_key, delivery.request.scope)
+            gained = append(portal, rule, delivery.chunk(fresh.body), targets)
+            whole = Receipt("stored", sink.path, Offset(known.offset), known.length + gained.length)
             window = portal.site.settings.ledger_days
-            Ledger.of(portal.root).add(key, whole, delivery.identity, window)
+            ledger.add_all([key, *fresh.keys], whole, delivery.identity, window)
             return whole
     raise DeliveryError("The Idempotency-Key was used for other bytes")

@@ -96,14 +96,25 @@ class Batch(Persistent):  # type: ignore[misc]  # persistent has no types
     """The receipts of one transaction."""
 
     rows: tuple[Row, ...] = ()
+    _v_by_key: tuple[dict[bytes, Row], int] | None = None
 
     def entry(self, key: bytes) -> Known | None:
         """Return what is known of a key, the last that was added."""
-        for found, status, path, offset, length, body_length, digest in reversed(self.rows):
-            if found == key:
-                tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
-                return Known(status, path, offset, length, BodyIdentity(body_length, digest), tid)
-        return None
+        row = self._by_key().get(key)
+        if row is None:
+            return None
+        _, status, path, offset, length, body_length, digest = row
+        tid = Tid("") if self._p_serial in (None, z64) else tid_of(self)
+        return Known(status, path, offset, length, BodyIdentity(body_length, digest), tid)
+
+    def _by_key(self) -> dict[bytes, Row]:
+        """Return the rows by their keys: a chunk of many records asks for each."""
+        rows = self.rows
+        found, count = self._v_by_key or ({}, 0)
+        if count < len(rows):
+            found.update((row[0], row) for row in rows[count:])
+            self._v_by_key = found, len(rows)
+        return found
 
 
 class Lane(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -121,22 +132,25 @@ class Lane(Persistent):  # type: ignore[misc]  # persistent has no types
     @property
     def last(self) -> int:
         """The number of the last Batch; -1 without any."""
-        return max((day.maxKey() for day in reversed(list(self.days.values())) if day), default=-1)
+        return next((int(day.maxKey()) for day in reversed(list(self.days.values())) if day), -1)
 
     def after(self, number: int) -> Iterator[tuple[int, Batch]]:
         """Yield the Batches behind a number."""
         for day in list(self.days.values(min=max(day_of(number), 0))):
             yield from day.items(min=number + 1)
 
-    def add(self, number: int, window_days: int) -> Batch:
-        """Return a new Batch; drop the days that are out of the window."""
+    def add(self, number: int) -> Batch:
+        """Return a new Batch."""
         day = day_of(number)
         if day not in self.days:
             self.days[day] = LOBTree()
-            for old in list(self.days.keys(max=day - window_days - 1)):
-                del self.days[old]
         batch = self.days[day][number] = Batch()
         return batch
+
+    def forget(self, before: int) -> None:
+        """Drop the days before one, but not the last: it tells how far the numbers have come."""
+        for old in list(self.days.keys(max=min(before, self.days.maxKey()) - 1)) if self.days else ():
+            del self.days[old]
 
 
 class Guard(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -211,14 +225,24 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         if batch is None:
             if place.lane not in self.lanes:
                 self.lanes[place.lane] = Lane()
-            batch = self.lanes[place.lane].add(place.number, window_days)
-        for old in list(self.days.keys(max=day_of(place.number) - window_days - 1)):
-            del self.days[old]
+            batch = self._begin_batch(place, day_of(place.number) - window_days)
         told = (receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
         batch.rows = (*batch.rows, *((key, *told) for key in keys))
         if receipts.is_shared:
             for key in keys:
                 self._guard(key)
+
+    def _begin_batch(self, place: Place, oldest_day: int) -> Batch:
+        """Return a new Batch; the first of a day drops what is out of the window, of all lanes."""
+        lane = self.lanes[place.lane]
+        is_first = day_of(place.number) not in lane.days
+        batch: Batch = lane.add(place.number)
+        if is_first:
+            for each in self.lanes.values():  # also of data directories that are gone
+                each.forget(oldest_day)
+        for old in list(self.days.keys(max=oldest_day - 1)):
+            del self.days[old]
+        return batch
 
     def next_number(self, place: Place) -> int:
         """Return the number of the next Batch of a lane, after one that is known to be taken."""
@@ -229,6 +253,10 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         """Return the keys of a Batch; none if it is not there."""
         batch = self._batch(Place(lane, number))
         return [] if batch is None else [row[0] for row in batch.rows]
+
+    def after(self, lane: str, number: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the Batches of a lane behind a number."""
+        return self.lanes[lane].after(number) if lane in self.lanes else iter(())
 
     def oldest(self, lane: str) -> int:
         """Return the least number that a Batch of a lane may have, since its days were dropped before."""

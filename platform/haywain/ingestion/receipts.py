@@ -2,13 +2,15 @@
 
 It is changed only after a commit has succeeded.  Recent keys are in a dict; of every 65,536 a Run is
 made, a file of sorted numbers that is mapped, so that a month of a million keys a day takes no memory.
-Runs are derived: one that is damaged, or of another database, is made anew from the log.
+Runs are derived: one that is damaged, or of another database, is made anew from the log; one that the disk
+does not take is made later, since a commit that was kept must not be told to have failed.
 
 In one process a transaction that adds keys has the ledger to itself from its first one to its end, so
 that two with one key meet here; in several they meet at a Guard.  What others have stored is read from
 their lanes at the start of each transaction.
 """
 
+import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,8 +30,13 @@ MOST_RECENT = 1 << 16
 """So many keys are in the dict before they become a Run: 10 MB."""
 
 
+GHOSTS_EVERY = 1024
+"""After so many Batches that are read, objects that are not needed are let go: a month has millions."""
+
 PATIENCE_S = 10
 """How long a transaction waits for another one that adds keys, before it is tried again."""
+
+_log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -51,14 +58,24 @@ class Table:
         """Begin with what the files know."""
         self.runs, self.seen = runs, runs.last
         self._recent: dict[bytes, int] = {}
+        self._most = MOST_RECENT
 
     def add(self, number: int, keys: Iterable[bytes], is_next: bool = True) -> None:
         """Note the keys of a Batch; it `is_next` if no other one before it is to be read still."""
         self._recent.update(dict.fromkeys(keys, number))
         self.seen = max(self.seen, number) if is_next else self.seen
-        if len(self._recent) >= MOST_RECENT:
-            self.runs.add(self._recent, self.seen)
-            self._recent = {}
+        if is_next and len(self._recent) >= self._most:
+            self._make_run()
+
+    def _make_run(self) -> None:
+        """Make a Run of all that has been seen; where the disk does not take it, after as many keys more."""
+        seen = {key: number for key, number in self._recent.items() if number <= self.seen}
+        try:
+            self.runs.add(seen, self.seen)
+            self._recent = {key: number for key, number in self._recent.items() if number > self.seen}
+        except OSError as error:
+            _log.warning("keys of the ledger stay in memory, as their file cannot be made: %s", error)
+        self._most = len(self._recent) + MOST_RECENT
 
     def find(self, key: bytes) -> list[int]:
         """Return the numbers of Batches that may hold a key: at most one in 2**64 does not."""
@@ -137,7 +154,7 @@ class Receipts:
         """
         with self._mutex:
             self.written = place
-            table = self._tables.setdefault(place.lane, Table(Runs(self._folder, place.lane)))
+            table = self._tables[place.lane]
             table.add(place.number, keys, is_next=not self.is_shared)
             table.runs.forget(oldest)
 
@@ -151,16 +168,21 @@ class Receipts:
         if self._is_loaded and (not self.is_shared or _has(manager, self._read)):
             return
         with self._mutex:
-            for name, lane in ledger.lanes.items():
+            for name in {self.lane, *ledger.lanes}:
                 if name not in self._tables:
                     self._tables[name] = Table(Runs.load(self._folder, name, ledger))
-                table = self._tables[name]
-                for number, batch in lane.after(table.seen):
-                    table.add(number, [row[0] for row in batch.rows])
-                    batch._p_deactivate()
-                table.runs.forget(ledger.oldest(name))
+                self._read_lane(name, ledger)
             self._is_loaded = True
         manager.get().set_data(self._read, True)
+
+    def _read_lane(self, name: str, ledger: "Ledger") -> None:
+        table = self._tables[name]
+        for count, (number, batch) in enumerate(ledger.after(name, table.seen), 1):
+            table.add(number, [row[0] for row in batch.rows])
+            batch._p_deactivate()
+            if count % GHOSTS_EVERY == 0:
+                ledger._p_jar.cacheGC()
+        table.runs.forget(ledger.oldest(name))
 
 
 def _has(manager: TransactionManager, mark: object) -> bool:

@@ -31,12 +31,14 @@ _JOINED: dict[str, Callable[[Sequence[bytes]], bytes]] = {
 }
 
 
-def fresh_of(ledger: Ledger, delivery: Delivery, fields: Sequence[str]) -> Fresh:
-    """Return what of a chunk the ledger does not know by these fields.
+def fresh_of(ledger: Ledger, delivery: Delivery, fields: Sequence[str], scope: str) -> Fresh:
+    """Return what of a chunk, sent in a scope, the ledger does not know by these fields; all, without any.
 
     Raises InvalidError or TooLargeError for a chunk without records, DeliveryError for a record without the
     fields or in a format that cannot be cut.
     """
+    if not fields:
+        return Fresh(delivery.body, [], None)
     chunk = delivery.chunk(delivery.body)
     format = format_of(chunk)[0]
     if format not in _JOINED:
@@ -44,7 +46,7 @@ def fresh_of(ledger: Ledger, delivery: Delivery, fields: Sequence[str]) -> Fresh
     kept, keys, known = [], dict[bytes, None](), None
     pieces = pieces_of(chunk)
     for value, piece in pieces:
-        key = _key(delivery, value, fields)
+        key = _key(delivery, value, fields, scope)
         entry = None if key in keys else ledger.find(key)
         if entry is None and key not in keys:
             keys[key] = None
@@ -54,15 +56,19 @@ def fresh_of(ledger: Ledger, delivery: Delivery, fields: Sequence[str]) -> Fresh
     return Fresh(body if kept else b"", list(keys), known)
 
 
-def _key(delivery: Delivery, value: Any, fields: Sequence[str]) -> bytes:  # Any: a record, of any type
+def _key(
+    delivery: Delivery,
+    value: Any,  # Any: a record, of any type
+    fields: Sequence[str],
+    scope: str,
+) -> bytes:
     if not isinstance(value, dict):
         raise DeliveryError(f"A record is no map, so it has no {', '.join(fields)}: {str(value)[:60]!r}")
     lacking = [name for name in fields if name not in value]
     if lacking:
         raise DeliveryError(f"A record lacks {', '.join(lacking)}, by which this policy knows it again")
     values = msgspec.json.encode([_plain(value[name]) for name in fields]).decode()
-    request = delivery.request
-    return ledger_key(request.scope, request.policy, f"record\0{delivery.tag}\0{values}")
+    return ledger_key(scope, delivery.request.policy, f"record\0{delivery.tag}\0{values}")
 
 
 def _plain(value: Any) -> Any:  # Any: as above

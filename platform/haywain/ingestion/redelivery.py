@@ -14,8 +14,10 @@ from haywain.ingestion.delivery import append
 from haywain.ingestion.ledger import BodyIdentity, Known, Ledger
 from haywain.ingestion.policy import policy_of, route_of, rule_of
 from haywain.ingestion.quarantine import kept_keys, request_of
+from haywain.ingestion.record_keys import fresh_of
 from haywain.ingestion.request import Delivery, decoded
 from haywain.ingestion.sink import targets_of
+from haywain.ingestion.terms import terms_of
 from haywain.portal import Portal, Site
 from haywain.security import User, require
 from haywain.values import Receipt
@@ -64,9 +66,11 @@ def _store(portal: Portal, delivery: Delivery, kept: Any) -> Receipt:  # Any: a 
         key, identity = own, raw
     targets = targets_of(portal, policy, route_of(rule, delivery.chunk(delivery.body)))
     body = delivery.body if known is None or is_first else _rest(delivery.body, known, targets.sink)
-    receipt = append(portal, rule, delivery.chunk(body), targets)
-    if request.key:
-        ledger.add(key, receipt, identity, portal.site.settings.ledger_days)
+    fields = terms_of(policy).record_key
+    fresh = fresh_of(ledger, replace(delivery, body=body), fields, kept.properties.scope)
+    receipt = append(portal, rule, delivery.chunk(fresh.body), targets)
+    keys = [key] if request.key else []
+    ledger.add_all(keys + fresh.keys, receipt, identity, portal.site.settings.ledger_days)
     return receipt
 
 

@@ -12,6 +12,7 @@ import logging
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +73,15 @@ class Runs:
     def load(cls, folder: Path, lane: str, ledger: "Ledger") -> "Runs":
         """Return the files of a lane that agree with the ledger and follow one another."""
         found, oldest = cls(folder, lane), ledger.oldest(lane)
+        for path in folder.glob(f"{lane}-*.new"):  # of a process that was killed
+            _unlink(path)
         for path in sorted(folder.glob(f"{lane}-*.run"), reverse=True):
             run = _mapped(path)
             is_next = run is not None and (not found.files or run.last == found.files[0].before)
             if run is not None and is_next and _digest(ledger.keys_of(lane, run.last)) == run.digest:
                 found.files.insert(0, run)
             else:
-                path.unlink()
+                _unlink(path)
         if found.files and found.files[0].before >= max(oldest, 0):  # what comes before it is missing
             found.forget(found.last + 1)
         return found
@@ -94,30 +97,31 @@ class Runs:
         return [number for run in self.files for number in run.find(prefix)]
 
     def add(self, keys: Mapping[bytes, int], last: int) -> None:
-        """Make a file of keys and their numbers; `last` is the largest of these."""
+        """Make a file of keys and their numbers; `last` is the largest of these; raises OSError."""
         prefixes = np.array([int.from_bytes(key[:8], "big") for key in keys], "<u8")
         places = np.fromiter(keys.values(), "<u8", len(keys))
         digest = _digest([key for key, at in keys.items() if at == last])
-        self._write(prefixes, places, self.last, last, digest)
-        few = [run for run in self.files if len(run.prefixes) < MANY]
+        self.files.append(self._written(prefixes, places, self.last, last, digest))
+        few = list(takewhile(lambda run: len(run.prefixes) < MANY, reversed(self.files)))
         if len(few) >= FEW:
-            self._join(few)
+            self._join(few[::-1])
 
     def forget(self, before: int) -> None:
         """Remove files of which all Batches were before a number."""
         for run in [run for run in self.files if run.last < before]:
-            self._remove(run)
+            self.files.remove(run)
+            _unlink(run.path)
 
     def _join(self, runs: list[Run]) -> None:
         """Make one file of the last ones; it takes the name of the very last, the others go after that."""
         prefixes = np.concatenate([run.prefixes for run in runs])
         places = np.concatenate([run.places for run in runs])
-        del self.files[-len(runs) :]
-        self._write(prefixes, places, runs[0].before, runs[-1].last, runs[-1].digest)
+        joined = self._written(prefixes, places, runs[0].before, runs[-1].last, runs[-1].digest)
+        self.files[-len(runs) :] = [joined]
         for run in runs[:-1]:
-            run.path.unlink()
+            _unlink(run.path)
 
-    def _write(self, prefixes: Numbers, places: Numbers, before: int, last: int, digest: bytes) -> None:
+    def _written(self, prefixes: Numbers, places: Numbers, before: int, last: int, digest: bytes) -> Run:
         order = np.argsort(prefixes, kind="stable")
         body = np.concatenate([prefixes[order], places[order]]).tobytes()
         header = _HEADER.pack(_MAGIC, len(order), before, last, digest, xxh3_64_intdigest(body))
@@ -126,12 +130,13 @@ class Runs:
         beside = path.with_suffix(".new")
         beside.write_bytes(header + body)
         beside.replace(path)
-        self.files.append(Run(path))
+        return Run(path)
 
-    def _remove(self, run: Run) -> None:
-        self.files.remove(run)
-        with suppress(FileNotFoundError):
-            run.path.unlink()
+
+def _unlink(path: Path) -> None:
+    """Remove a file; one that stays does not follow the others, so it is not used at the next start."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _mapped(path: Path) -> Run | None:

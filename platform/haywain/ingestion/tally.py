@@ -8,6 +8,7 @@ token's last use.
 import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from haywain import clock
 from haywain.errors import SequenceError
@@ -19,8 +20,10 @@ from haywain.values import Receipt
 RATE_S = 60
 """Rates are those of so many seconds."""
 
-MOST_AGENTS = 10_000
-"""Agents that are remembered; of more, those that were heard of last."""
+MOST = 10_000
+"""Agents and policies that are remembered; of more, those that were heard of last."""
+
+K = TypeVar("K")
 
 OUTCOMES = ("stored", "duplicate", "quarantined", "refused", "gap", "fenced")
 """`refused` is to come again; a `gap` left out numbers of its producer; `fenced` is of an older epoch."""
@@ -75,7 +78,7 @@ class Tally:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lock = threading.Lock()
-        self._policies: dict[str, Counts] = {}
+        self._policies: OrderedDict[str, Counts] = OrderedDict()  # on a full disk also of any name
         self._agents: OrderedDict[AgentKey, Counts] = OrderedDict()
 
     def note(self, request: Request, receipt: Receipt) -> None:
@@ -96,11 +99,7 @@ class Tally:
         name = producer.id if producer is not None else request.agent
         key = AgentKey(request.policy, request.scope, name[:255], printable_tag(request.tag)[:255])
         with self._lock:
-            counts = self._agents.setdefault(key, Counts())
-            self._agents.move_to_end(key)
-            if len(self._agents) > MOST_AGENTS:
-                self._agents.popitem(last=False)
-            for each in (counts, self._policies.setdefault(request.policy, Counts())):
+            for each in (_counts_of(self._agents, key), _counts_of(self._policies, request.policy)):
                 each.add(outcome, records, stored_bytes, now_s)
 
     def policies(self) -> dict[str, Counts]:
@@ -112,3 +111,11 @@ class Tally:
         """Return the agents of a policy, those heard of last first."""
         with self._lock:
             return [(key, counts) for key, counts in reversed(self._agents.items()) if key.policy == policy]
+
+
+def _counts_of(known: OrderedDict[K, Counts], key: K) -> Counts:
+    counts = known.setdefault(key, Counts())
+    known.move_to_end(key)
+    if len(known) > MOST:
+        known.popitem(last=False)
+    return counts

@@ -68,8 +68,9 @@ class Loop:
         wanted = READ if dispatcher.readable() else 0
         if dispatcher._fileno is not None and dispatcher.writable() and not dispatcher.accepting:
             wanted |= WRITE
-        if wanted or not dispatcher.stays_armed:
-            self._set(dispatcher, wanted)
+        if not wanted and dispatcher.stays_armed:  # but not to send, for which there is always room
+            wanted = self._armed.get(dispatcher._fileno, 0) & READ
+        self._set(dispatcher, wanted)
 
     def _set(self, dispatcher: Dispatcher, wanted: int) -> None:
         number = dispatcher._fileno
