@@ -335,7 +335,7 @@ class PortalRoot(Persistent):  # type: ignore[misc]  # persistent has no types
         return cast("Document | None", self.unique.get(f"{kind}:{key}"))
 
     def named(self, portal_type: str, reference: str) -> list[Document]:
-        """Return the documents of a kind that has its references here, the oldest first."""
+        """Return the documents of a kind that has its references here, by id: older ones come first."""
         begin = f"{NAMED}:{portal_type}\0{reference}\0"
         return list(self.unique.values(begin, f"{begin}\U0010ffff"))
 
