@@ -7,6 +7,7 @@ own; PostgreSQL is asked by pgbench with as many.  A figure is our speed as a mu
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import group_commit
 from measure import FailedError, Line, in_turns
@@ -75,7 +77,7 @@ def measure(folder: Path, seconds: int, rounds: int) -> Line:
         }
         for name, script in ((OURS, ["-m", "haywain"]), (ALONE, [str(HERE / "alone.py")])):
             port = started.enter_context(_haywain(folder / name.replace(" ", "-"), script))
-            works[name] = _wrk(folder, port, INGEST, OURS_BODY, "body", seconds)
+            works[name] = _wrk(folder, port, INGEST, OURS_BODY, "body", seconds, _token(port))
         for name, begin in ((INFLUX, _influx), (POSTGRES, _postgres)):
             try:
                 works[name] = begin(started, folder, seconds)
@@ -91,6 +93,16 @@ def _haywain(data: Path, script: list[str]) -> Iterator[int]:
     command = [sys.executable, *script, "serve", "--data", str(data), "--port", str(port)]
     with running(command, port, HAYWAIN_ADMIN_PASSWORD=PASSWORD):
         yield port
+
+
+def _token(port: int) -> str:
+    """Make a token, as agents have one; return the header."""
+    made = {"portal_type": "Token", "login": "admin", "scopes": ["ingest:default"]}
+    login = "Basic " + b64encode(f"admin:{PASSWORD}".encode()).decode()
+    headers = {"Authorization": login, "Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{port}/token_module"
+    with urlopen(Request(url, json.dumps(made).encode(), headers)) as answer:
+        return f"Bearer {json.load(answer)['secret']}"
 
 
 def _influx(started: ExitStack, folder: Path, seconds: int) -> Callable[[int], float]:
@@ -118,14 +130,15 @@ def _postgres(started: ExitStack, folder: Path, seconds: int) -> Callable[[int],
     return work
 
 
-def _wrk(folder: Path, port: int, path: str, prelude: str, body: str, seconds: int) -> Callable[[int], float]:
+def _wrk(
+    folder: Path, port: int, path: str, prelude: str, body: str, seconds: int, login: str = ""
+) -> Callable[[int], float]:
     """Return a work that sends for some seconds and tells those of one request."""
-    secret = "Basic " + b64encode(f"admin:{PASSWORD}".encode()).decode()
 
     def work(number: int) -> float:
         script = folder / f"{port}.lua"
         run = time.time_ns()
-        script.write_text(WRK.format(prelude=prelude, body=body, login=secret, path=path, run=run))
+        script.write_text(WRK.format(prelude=prelude, body=body, login=login, path=path, run=run))
         url = f"http://127.0.0.1:{port}"
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s"]
         command += ["-s", str(script), url]
