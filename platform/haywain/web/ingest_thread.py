@@ -34,7 +34,6 @@ AGAIN_S = 0.005
 _PATH = re.compile(r"/portal_ingestion_policies/[^/]+/ingest/?")
 _log = logging.getLogger(__name__)
 
-
 _Begun = tuple["Channel", greenlet]
 
 
@@ -72,19 +71,24 @@ class IngestThread(threading.Thread):
         """Answer what waits, again and again."""
         set_pause(getcurrent().switch)
         begun: list[_Begun] = []
+        patience_s: float | None = None
         while not self._is_ending:
-            begun += self._taken(AGAIN_S if begun else None)
+            new = self._taken(patience_s)
+            begun += new
             for channel, work in begun:
                 self._server.serving.channel = channel
                 try:
                     work.switch()
                 except Exception:  # of one request; its sender comes again
                     _log.exception("an ingestion request failed")
-            begun = [(channel, work) for channel, work in begun if not work.dead]
+            left = [(channel, work) for channel, work in begun if not work.dead]
+            is_stuck = not new and len(left) == len(begun)  # all wait for locks of others
+            patience_s = (AGAIN_S if is_stuck else 0.0) if left else None
+            begun = left
 
-    def _taken(self, timeout_s: float | None) -> list["_Begun"]:
-        """Wait for requests, and return all there are, ready to begin."""
-        if not self._wakes.acquire(timeout=timeout_s) or self._is_ending:
+    def _taken(self, patience_s: float | None) -> list["_Begun"]:
+        """Return all requests that wait, ready to begin; wait so long for one, for ever if None."""
+        if not self._wakes.acquire(timeout=patience_s) or self._is_ending:
             return []
         found = [self._waiting.popleft()]
         while len(found) < MOST_AT_ONCE and self._wakes.acquire(blocking=False) and self._waiting:
