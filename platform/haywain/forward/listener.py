@@ -4,7 +4,6 @@ A heartbeat is a connection that is closed again.  When there are as many connec
 said nothing for the longest time makes room: first among those that never said anything.
 """
 
-import errno
 import logging
 import socket
 import threading
@@ -12,11 +11,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from haywain.errors import AddressError, HaywainError, PortInUseError
 from haywain.forward.connection import Connection
 from haywain.forward.event import Deliver, Reject
 from haywain.forward.handshake import Security
 from haywain.forward.limits import Budget, ForwardLimits
+from haywain.listening import listen
 
 _WAKE_S = 1.0
 _TROUBLE_PAUSE_S = 0.1
@@ -51,7 +50,7 @@ class Listener:
             "deliver": deliver, "reject": reject, "security": security,
             "limits": self._limits, "budget": self._budget,
         }  # fmt: skip
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port, 256, ("forward_host", "forward_port"))
         self.host, self.port = self._socket.getsockname()[:2]
         self._connections: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -133,29 +132,3 @@ class Listener:
             return False
         min(idle, key=lambda one: one[:2])[2].close()
         return True
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind to the first address of the host, IPv4 before IPv6."""
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise AddressError(f"The host {host!r} of the forward protocol cannot be resolved") from error
-    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(256)
-    except OSError as error:
-        sock.close()
-        raise _address_error(host, port, error) from error
-    return sock
-
-
-def _address_error(host: str, port: int, error: OSError) -> HaywainError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUseError(
-            f"Port {port} of {host} is in use by another program; name another as forward_port"
-        )
-    return AddressError(f"The forward protocol cannot listen on {host}, port {port}: {error.strerror}")

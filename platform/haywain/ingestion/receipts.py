@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 MOST_RECENT = 1 << 16
 """So many keys are in the dict before they become a Run: 10 MB."""
 
-
 GHOSTS_EVERY = 1024
 """After so many Batches that are read, objects that are not needed are let go: a month has millions."""
 

@@ -23,9 +23,9 @@ from xxhash import xxh3_64_intdigest
 if TYPE_CHECKING:
     from haywain.ingestion.ledger import Ledger
 
-_HEADER = struct.Struct(
-    "<8sQqq16sQ"
-)  # magic, how many keys, number before the first, last one, digest, checksum
+_HEADER = struct.Struct("<8sQqq16sQ")
+"""Magic, how many keys, the number before the first, the last one, the digest of its keys, a checksum."""
+
 _MAGIC = b"HWRUN\0\0\1"
 FEW, MANY = 16, 1 << 20
 """So many files of less than so many keys become one."""

@@ -71,9 +71,8 @@ def _new_sink(portal: Portal, route: Route, product: Document, supply: Document)
         kind = cast(Any, product).properties.sink_portal_type  # Any: a Data Product, not imported here
         if portal.site.registry.portal_type(kind).edit_permission != "edit":
             raise DeliveryError(f"The Data Product {product.reference!r} names {kind}, which is no sink")
-    guessed = (
-        route.content_type or _types.guess_type(f"./{route.sink}")[0]
-    )  # else `data:` and `http:` are taken for URLs
+    named = f"./{route.sink}"  # else `data:` and `http:` are taken for URLs
+    guessed = route.content_type or _types.guess_type(named)[0]
     has_type = "content_type" in portal.site.registry.portal_type(kind).schema.model_fields
     sink = portal.new(
         kind,

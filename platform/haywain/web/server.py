@@ -4,7 +4,6 @@ Of waitress the parser, the channel's event methods and the server's `maintenanc
 as it is.
 """
 
-import errno
 import logging
 import resource
 import socket
@@ -21,7 +20,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from haywain.errors import AddressError, HaywainError, PortInUseError
+from haywain.listening import listen
 from haywain.store.upload import Uploads
 from haywain.values import KIB
 from haywain.web.channel import Channel
@@ -176,39 +175,13 @@ def make_server(
 
     Raises PortInUseError, or AddressError if this address cannot be listened on at all.
     """
-    sock = _listen(host, port)
+    sock = listen(host, port, 1024, ("--host", "--port"))
     files = _allow_files(FILES_EACH * limits.connection_limit + FILES_ELSE)
     fitting = max((files - FILES_ELSE) // FILES_EACH, 16)
     if fitting < limits.connection_limit:
         _log.warning("only %d connections at once: the system allows %d open files", fitting, files)
         limits = replace(limits, connection_limit=fitting)
     return Server(application, sock, uploads, limits)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind to the first address of the host, IPv4 before IPv6."""
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise AddressError(f"The host {host!r} cannot be resolved; name another with --host") from error
-    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(1024)
-    except OSError as error:
-        sock.close()
-        raise _address_error(host, port, error) from error
-    return sock
-
-
-def _address_error(host: str, port: int, error: OSError) -> HaywainError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUseError(f"Port {port} of {host} is in use by another program; name another with --port")
-    if error.errno == errno.EACCES:
-        return AddressError(f"This user may not listen on port {port} of {host}; name one from 1024 on")
-    return AddressError(f"Cannot listen on {host}, port {port}: {error.strerror}")
 
 
 def _allow_files(wanted: int) -> int:

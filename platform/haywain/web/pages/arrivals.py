@@ -9,7 +9,7 @@ from haywain.document import Document
 from haywain.ingestion.ledger import Ledger
 from haywain.ingestion.producer import ProducerState
 from haywain.ingestion.tally import RATE_S, AgentKey, Counts
-from haywain.web.pages.figures import Moment, size_text
+from haywain.web.pages.figures import Moment, count_text, size_text
 
 MOST_AGENTS = 50
 """So many agents are shown, those heard of last."""
@@ -60,7 +60,7 @@ def coming(policy: Document, request: Request) -> Coming:
         known.setdefault(name, (AgentKey(policy.id, name[2], name[0], name[1]), Counts()))
     agents = [_agent(key, found, states.get(name)) for name, (key, found) in known.items()]
     agents.sort(key=lambda agent: agent.moment.iso, reverse=True)
-    stored = f"{counts.requests['stored']:,} requests, {counts.records:,} records"
+    stored = f"{count_text(counts.requests['stored'], 'request')}, {count_text(counts.records, 'record')}"
     return Coming(
         rates=f"{records:,.1f} records and {size_text(round(size))} a second, over the last {RATE_S} seconds",
         facts=(
