@@ -16,6 +16,7 @@ class Sent(NamedTuple):
     seq: int
     body: bytes
     answer: int | str
+    previous: tuple[int, int] | None = None
 
 
 class Fault(NamedTuple):
@@ -54,8 +55,9 @@ class NumberedListener(ThreadingHTTPServer):
         """Return what is stored under a tag."""
         return self.streams[policy, tag]
 
-    def judge(self, policy: str, tag: str, producer: str, epoch: int, seq: int, body: bytes) -> Any:
+    def judge(self, policy: str, tag: str, producer: str, numbers: Any, body: bytes) -> Any:
         """Return status and headers as the contract has it, and store."""
+        (epoch, seq), previous = numbers
         known, last = self.state.get((policy, tag, producer), (0, -1))
         if len(body) > self.limit:
             return 413, {}
@@ -66,6 +68,8 @@ class NumberedListener(ThreadingHTTPServer):
             return 200, self._receipt("duplicate", body)
         if seq != expected:
             return 409, {"Producer-Next": str(expected)}
+        if epoch > known and previous and previous > (known, last):
+            return 409, {"Producer-Next": str(last + 1 if previous[0] == known else 0)}
         self.state[policy, tag, producer] = epoch, seq
         self.streams[policy, tag] += body
         return 200, self._receipt("stored", body)
@@ -111,11 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
             server.under_way[tag] += 1
             server.most_under_way = max(server.most_under_way, server.under_way[tag])
             numbers = int(self.headers["Producer-Epoch"]), int(self.headers["Producer-Seq"])
+            before = self.headers.get("Producer-Previous")
+            previous = tuple(map(int, before.split("."))) if before else None
             status, headers = fault.status, dict(fault.headers)
             if not fault.status and fault.cut != "before":
-                status, headers = server.judge(policy, tag, self.headers["Producer-Id"], *numbers, body)
+                producer = self.headers["Producer-Id"]
+                status, headers = server.judge(policy, tag, producer, (numbers, previous), body)
             server.under_way[tag] -= 1
-            server.requests.append(Sent(tag, *numbers, body, fault.cut or status))
+            server.requests.append(Sent(tag, *numbers, body, fault.cut or status, previous))
         if fault.cut:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

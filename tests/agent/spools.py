@@ -20,7 +20,7 @@ def send(spool: Spool, until_empty: bool = True) -> list[tuple[str, int, int, by
     while spool.backlog.queues():
         queue = spool.backlog.take()
         assert queue is not None
-        frame, number = spool.first(queue)
+        frame, number, _ = spool.first(queue)
         sent.append((frame.stream.tag, *number, frame.payload))
         spool.acknowledge(queue, frame)
         spool.backlog.give_back(queue)

@@ -172,6 +172,23 @@ def test_portal_that_lost_everything_is_sent_what_is_there(
     running.stop()
 
 
+def test_portal_that_was_set_back_between_two_runs_is_sent_what_it_lost(
+    setup: Setup, listener: NumberedListener, tail: str
+) -> None:
+    """Each run begins an epoch: with its 0 it names the last position of the run before."""
+    runs = []
+    for number in range(4):
+        with (setup.folder / "in.log").open("ab") as file:
+            file.write(b"run %d\n" % number)
+        if number == 3:
+            with listener.lock:
+                listener.state, listener.streams = runs[1]
+        assert setup.once(tail) == 0
+        with listener.lock:
+            runs.append((dict(listener.state), listener.streams.copy()))
+    assert listener.tag("web") == ALL + b"run 0\nrun 1\nrun 2\nrun 3\n"
+
+
 def test_copy_of_a_spool_fences_the_older_agent(setup: Setup, listener: NumberedListener, tail: str) -> None:
     running = setup.start(tail)
     until(lambda: listener.tag("web") == ALL, "all lines")

@@ -26,6 +26,7 @@ class Device(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.knows = {"Range", "ETag"}
+        self.tells_length = True
         self.cuts: list[int] = []
         self.asked: list[tuple[str, str, int]] = []
         self.sent_bytes = 0
@@ -59,7 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.server.asked.append((self.path, self.headers.get("Range", ""), status))
         self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+        length = {"Content-Length": str(len(body))} if self.server.tells_length else {}
+        for name, value in {**(headers or {}), **length}.items():
             self.send_header(name, value)
         self.end_headers()
         if body and self.server.cuts:
@@ -128,6 +130,18 @@ def test_broken_connection_goes_on_at_its_offset(
     until(lambda: listener.tag(TAG) == DATA, "the whole file")
     assert running.stop() == 0
     assert ("/log/a.csv", "bytes=2744-", 206) in device.asked
+
+
+@pytest.mark.parametrize("mode", ["grow", "changed"])
+def test_answer_without_a_length_that_is_cut_is_asked_for_again(
+    mode: str, setup: Setup, listener: NumberedListener, device: Device, pull: str
+) -> None:
+    device.tells_length = False
+    device.files["/log/a.csv"] = DATA
+    device.cuts = [3000]
+    running = setup.start(pull.replace("2048", "32768") + f'\nmode = "{mode}"')
+    until(lambda: listener.tag(TAG) == (DATA[:3000] if mode == "changed" else b"") + DATA, "the whole file")
+    assert running.stop() == 0
 
 
 def test_unchanged_file_is_not_sent_again_by_the_device(

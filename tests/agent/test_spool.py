@@ -15,6 +15,8 @@ from tests.functional.program import until
 from haywain.agent import segment as segments
 from haywain.agent import spool as spool_module
 from haywain.agent.frame import Frame, Stream
+from haywain.agent.gap import Missing
+from haywain.agent.marks import Number
 from haywain.agent.spool import Spool
 from haywain.errors import CorruptDataError, SpoolInUseError
 
@@ -109,7 +111,7 @@ def test_one_stream_that_waits_keeps_only_its_segments(open_spool: Open, tmp_pat
     stuck = spool.backlog.take()
     assert stuck is not None and stuck.stream == B
     while (queue := spool.backlog.take()) is not None:
-        frame, _ = spool.first(queue)
+        frame, _, _ = spool.first(queue)
         spool.acknowledge(queue, frame)
         spool.backlog.give_back(queue)
         if not any(len(q) and q.stream == A for q in spool.backlog.queues()):
@@ -248,7 +250,7 @@ def test_refused_frame_is_set_aside_and_the_next_counts_anew(open_spool: Open, t
     (zero,) = send(spool, until_empty=False)
     queue = spool.backlog.take()
     assert queue is not None
-    frame, _ = spool.first(queue)
+    frame, _, _ = spool.first(queue)
     path = spool.set_aside(queue, frame, "The chunk is too large")
     spool.backlog.give_back(queue)
     assert path.read_bytes() == b"too large"
@@ -263,7 +265,15 @@ def test_refused_frame_is_set_aside_and_the_next_counts_anew(open_spool: Open, t
 def take_first(spool: Spool) -> tuple[Any, Frame, Any]:
     queue = spool.backlog.take()
     assert queue is not None
-    return queue, *spool.first(queue)
+    return queue, *spool.first(queue)[:2]
+
+
+def fill_gap(spool: Spool, expected: int) -> Number:
+    """Have a portal wait for a number of the epoch of the first frame; return the numbers of that."""
+    queue, frame, number = take_first(spool)
+    spool.fill_gap(queue, frame, Missing.of(expected, number, None))
+    spool.backlog.give_back(queue)
+    return number
 
 
 def test_portal_that_was_set_back_is_sent_again_what_is_here(open_spool: Open) -> None:
@@ -271,10 +281,8 @@ def test_portal_that_was_set_back_is_sent_again_what_is_here(open_spool: Open) -
     spool.append([draft(b"%d" % number) for number in range(6)])
     for _ in range(4):
         send(spool, until_empty=False)
-    queue, frame, _ = take_first(spool)
-    spool.fill_gap(queue, frame, 2)
+    fill_gap(spool, 2)
     spool.flush()
-    spool.backlog.give_back(queue)
     again = open_spool()
     assert [(seq, payload) for _, _, seq, payload in send(again)] == [
         (2, b"2"), (3, b"3"), (4, b"4"), (5, b"5"),
@@ -288,9 +296,7 @@ def test_gap_that_cannot_be_filled_begins_a_new_epoch_and_is_told(
     for number in range(8):
         spool.append([draft(b"%d" % number * 1000)])
     first = [send(spool, until_empty=False)[0] for _ in range(5)]
-    queue, frame, number = take_first(spool)
-    spool.fill_gap(queue, frame, 1)
-    spool.backlog.give_back(queue)
+    number = fill_gap(spool, 1)
     sent = send(spool)
     assert "MISSING" in caplog.text
     assert [(epoch - number.epoch, seq) for _, epoch, seq, _ in sent] == [(1, n) for n in range(len(sent))]
@@ -305,10 +311,75 @@ def test_portal_that_knows_nothing_is_sent_all_that_is_here(open_spool: Open) ->
     spool = open_spool()
     spool.append([draft(b"0"), draft(b"1")])
     send(spool, until_empty=False)
-    queue, frame, _ = take_first(spool)
-    spool.fill_gap(queue, frame, 0)
-    spool.backlog.give_back(queue)
+    fill_gap(spool, 0)
     assert payloads(spool) == [b"old", b"0", b"1"]
+
+
+def test_first_of_an_epoch_names_what_came_before(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append([draft(b"0"), draft(b"1")])
+    *_, (_, epoch, seq, _) = send(spool)
+    spool = open_spool()
+    spool.append([draft(b"2"), draft(b"3")])
+    queue = spool.backlog.take()
+    assert queue is not None
+    frame, _, previous = spool.first(queue)
+    assert previous == (epoch, seq) == (epoch, 1)
+    spool.acknowledge(queue, frame)
+    assert spool.first(queue)[2] is None
+
+
+def test_portal_that_was_set_back_before_an_epoch_is_sent_again_what_is_here(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append([draft(b"0"), draft(b"1"), draft(b"2")])
+    send(spool)
+    spool = open_spool()
+    spool.append([draft(b"3")])
+    queue = spool.backlog.take()
+    assert queue is not None
+    frame, number, previous = spool.first(queue)
+    spool.fill_gap(queue, frame, Missing.of(1, number, previous))
+    spool.backlog.give_back(queue)
+    assert [(seq, payload) for _, _, seq, payload in send(spool)] == [(1, b"1"), (2, b"2"), (0, b"3")]
+
+
+def test_what_is_missing_before_an_epoch_is_told_once(
+    open_spool: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = open_spool(segment_bytes=1024, keep_bytes=0)
+    for number in range(3):
+        spool.append([draft(b"%d" % number * 1000)])
+    for number in range(3):
+        spool.append([draft(b"%d" % number * 1000, stream=B)])
+    send(spool)
+    spool = open_spool()
+    spool.append([draft(b"3")])
+    queue = spool.backlog.take()
+    assert queue is not None
+    frame, number, previous = spool.first(queue)
+    spool.fill_gap(queue, frame, Missing.of(1, number, previous))
+    assert "chunks 1 to 2" in caplog.text
+    again = spool.first(queue)
+    assert again[1:] == ((number.epoch + 1, 0), None)
+
+
+def test_what_is_sent_again_is_known_after_a_kill(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append([draft(b"0")])
+    send(spool)
+    spool = open_spool()
+    spool.append([draft(b"1"), draft(b"2")])
+    send(spool, until_empty=False)
+    fill_gap(spool, 0)
+    spool.flush()
+    spool = open_spool()
+    seen = []
+    while spool.backlog.queues():
+        queue, frame, _ = take_first(spool)
+        seen.append((frame.payload, spool.is_again(frame)))
+        spool.acknowledge(queue, frame)
+        spool.backlog.give_back(queue)
+    assert seen == [(b"0", True), (b"1", True), (b"2", False)]
 
 
 def test_another_account_is_sent_what_waits_and_nothing_else(open_spool: Open) -> None:
@@ -316,11 +387,12 @@ def test_another_account_is_sent_what_waits_and_nothing_else(open_spool: Open) -
     spool.append([draft(b"sent"), draft(b"waits"), draft(b"waits too")])
     send(spool, until_empty=False)
     spool = open_spool(account="new token")
+    spool.append([draft(b"new")])
     queue, frame, number = take_first(spool)
     assert number.seq == 0
-    spool.fill_gap(queue, frame, 0)
+    spool.fill_gap(queue, frame, Missing(number.epoch, 0, 0))
     spool.backlog.give_back(queue)
-    assert payloads(spool) == [b"waits", b"waits too"]
+    assert payloads(spool) == [b"waits", b"waits too", b"new"]
 
 
 def test_damage_is_told_kept_and_gone_beyond(

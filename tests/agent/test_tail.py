@@ -188,6 +188,19 @@ def test_start_at_the_end_leaves_out_what_was_there(
     running.stop()
 
 
+def test_start_at_the_end_is_for_the_first_start_only(
+    setup: Setup, listener: NumberedListener, log: Path, tail: str
+) -> None:
+    tail += '\nstart = "end"'
+    running = setup.start(tail)
+    until(lambda: running.agent.spool.positions("web"), "the first look")
+    running.stop()
+    add(log, 0, 100)
+    running = setup.start(tail)
+    until(lambda: listener.tag("web.web") == text(0, 100), "a file that came meanwhile, from its beginning")
+    running.stop()
+
+
 def test_file_that_is_gone_is_forgotten(
     setup: Setup, listener: NumberedListener, log: Path, tail: str
 ) -> None:

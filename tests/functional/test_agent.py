@@ -163,8 +163,9 @@ def test_many_kills_and_lost_answers_lose_and_double_nothing(
 
 @pytest.mark.campaign
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("starts_anew", [False, True])
 def test_portal_restored_from_a_backup_is_sent_what_it_lost(
-    folder: Path, make: Make, agents: list[AgentProgram]
+    folder: Path, make: Make, agents: list[AgentProgram], starts_anew: bool
 ) -> None:
     plant, program = Plant(folder / "plant"), make().start()
     agent = AgentProgram(configure(folder, program.url, token_of(program.client())))
@@ -180,11 +181,15 @@ def test_portal_restored_from_a_backup_is_sent_what_it_lost(
     agent.start()
     plant.write(300)
     wait_for(program.client(), plant)
+    if starts_anew:
+        assert agent.stop() == 0
     assert program.stop() == 0
     shutil.rmtree(program.data)
     backup.rename(program.data)
     program.start(port)
     plant.write(300)
+    if starts_anew:
+        agent.start()
     wait_for(program.client(), plant)
     assert stored(program.client()) == plant.expected
     assert agent.stop() == 0

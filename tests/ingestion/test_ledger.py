@@ -141,6 +141,20 @@ def test_days_out_of_the_window_are_dropped_whole(own, set_clock, window: int) -
     assert found(site, "old") is None and found(site, "young") and found(site, "today")
 
 
+def test_clock_that_is_wrong_once_drops_nothing(own, set_clock) -> None:
+    site = own()
+    add(site, "before")
+    set_clock.forward(days=1000)
+    add(site, "in three years")
+    assert found(site, "before") and found(site, "in three years")
+    set_clock.forward(days=-1000)
+    add(site, "after")
+    assert found(site, "before") and found(site, "after")
+    set_clock.forward(days=1001)
+    add(site, "another day there")
+    assert found(site, "before") is None and found(site, "in three years")
+
+
 def test_clock_that_goes_back_drops_nothing(own, set_clock) -> None:
     site = own()
     add(site, "before")
@@ -345,7 +359,9 @@ def test_lane_of_a_directory_that_is_gone_keeps_its_last_day_at_most(own, set_cl
     fill(site, "gone", 3)
     site.transact(lambda portal: Ledger.of(portal.root).lanes["gone"].add(20_001 << 40))
     assert found(site, ("gone", 1))
-    set_clock.forward(days=32)
+    set_clock.forward(days=31)
+    add(site, "yesterday")
+    set_clock.forward(days=1)
     add(site, "today")
     with site.open() as portal:
         assert list(Ledger.of(portal.root).lanes["gone"].days) == [20_001]

@@ -41,7 +41,7 @@ def test_each_number_is_stored_once_in_order(send: Send, bytes_of: BytesOf) -> N
 
 
 def test_gap_is_refused_with_the_number_that_is_due(send: Send, bytes_of: BytesOf) -> None:
-    with pytest.raises(SequenceError, match="must send 0 of epoch 1") as found:
+    with pytest.raises(SequenceError, match="must send 0 to 4 of epoch 1") as found:
         send("gap.a", b"x", producer=at(1, 5))
     assert found.value.due == 0
     receipt = send("gap.a", b"0", producer=at(1, 0))
@@ -58,6 +58,22 @@ def test_larger_epoch_begins_at_zero_and_fences_the_older(send: Send) -> None:
     with pytest.raises(SequenceError) as found:
         send("epochs.a", b"x", producer=at(4, 1))
     assert found.value.due == 0
+
+
+def test_epoch_waits_for_what_its_producer_was_told_is_kept(send: Send, bytes_of: BytesOf) -> None:
+    """A portal that was restored from a backup."""
+    path = send("back.a", b"0", producer=at(1, 0)).path
+    with pytest.raises(SequenceError, match="must send 1 to 2 of epoch 1") as found:
+        send("back.a", b"3", producer=Producer("gate", "3", "0", "1.2"))
+    assert found.value.due == 1
+    with pytest.raises(SequenceError, match="must send 0 to 4 of epoch 2") as found:
+        send("back.a", b"3", producer=Producer("gate", "3", "0", "2.4"))
+    assert found.value.due == 0
+    assert statuses(send, "back.a", (1, 1), (1, 2)) == ["stored"] * 2
+    for status in ("stored", "duplicate"):
+        assert send("back.a", b"3", producer=Producer("gate", "3", "0", "1.2")).status == status
+    assert send("back.a", b"4", producer=Producer("gate", "4", "0", "2.99")).status == "stored"
+    assert bytes_of(path) == b"01.1;1.2;34"
 
 
 def test_what_the_ledger_has_forgotten_is_still_a_duplicate(send: Send, bytes_of: BytesOf, set_clock) -> None:
@@ -122,10 +138,15 @@ def test_many_at_once_are_stored_once(send: Send, bytes_of: BytesOf, together: C
         at(1, 0, ""),
         at(1, 0, "x" * 129),
         at(1, 0, "a\nb"),
+        *[
+            Producer(f"gate-{previous}", "3", "0", previous)
+            for previous in ("1", "1.", ".1", "1.x", "-1.0", "3.0", "4.1", "0.1", "1.2.3")
+        ],
     ],
-    ids=lambda producer: f"{producer.id[:3]}-{producer.epoch[:3]}-{producer.seq[:3]}",
+    ids=lambda producer: f"{producer.id[:3]}-{producer.epoch[:3]}-{producer.seq[:3]}-{producer.previous}",
 )
 def test_headers_that_are_no_position_are_quarantined(send: Send, site: Site, producer: Producer) -> None:
     with pytest.raises(InvalidError):
         producer.position()
+        producer.previous_position()
     assert send("senseless.a", b"x", producer=producer).status == "quarantined"

@@ -33,14 +33,10 @@ class Place(NamedTuple):
 
 @dataclass
 class Queue:
-    """The places of a stream's frames, in order; `last_epoch` is that of the frame sent last, 0: unknown.
-
-    Frames of a lower order than `again_before` were acknowledged once, and are sent again.
-    """
+    """The places of a stream's frames, in order; `last_epoch` is that of the frame sent last, 0: unknown."""
 
     stream: Stream
     last_epoch: int = 0
-    again_before: tuple[int, int] = (0, 0)
     is_taken: bool = False
     _places: "array[int]" = field(default_factory=lambda: array("Q"))
     _head: int = 0

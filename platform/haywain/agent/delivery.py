@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from haywain.agent.backlog import Queue
 from haywain.agent.frame import Frame
+from haywain.agent.gap import Missing
 from haywain.agent.marks import Number
 from haywain.agent.sender import REFUSED_PAUSE_S, Numbers, Sender
 from haywain.agent.spool import Spool
@@ -81,20 +82,21 @@ class Delivery:
 
     def _send_first(self, queue: Queue) -> None:
         try:
-            frame, number = self._spool.first(queue)
+            frame, number, previous = self._spool.first(queue)
         except CorruptDataError as error:
             self._spool.skip_damaged(queue, error)
             return
         try:
-            receipt = self._post(frame, number)
+            receipt = self._post(frame, number, previous)
         except FencedError:
-            if frame.order >= queue.again_before:
+            if not self._spool.is_again(frame):
                 raise
             self._spool.acknowledge(queue, frame)  # a portal that was set back has it, and forgot its key
         except GapError as error:
-            if error.expected >= number.seq:
+            missing = Missing.of(error.expected, number, previous)
+            if not missing:
                 raise
-            self._spool.fill_gap(queue, frame, error.expected)
+            self._spool.fill_gap(queue, frame, missing)
         except TooLargeError as error:
             path = self._spool.set_aside(queue, frame, error.detail)
             self._board.refused_chunks += 1
@@ -104,11 +106,11 @@ class Delivery:
             self._spool.acknowledge(queue, frame)
             self._note(queue, frame, number, receipt)
 
-    def _post(self, frame: Frame, number: Number) -> Receipt:
+    def _post(self, frame: Frame, number: Number, previous: Number | None) -> Receipt:
         return self._sender.post(
             frame.stream.tag,
             frame.payload,
-            key=Numbers(self._spool.producer_id, number.epoch, number.seq),
+            key=Numbers(self._spool.producer_id, *number, previous),
             content_type=frame.content_type,
             policy=frame.stream.policy,
         )

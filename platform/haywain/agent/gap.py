@@ -9,6 +9,27 @@ from haywain.agent.marks import Marks, Number
 from haywain.agent.segment import Segment
 
 
+class Missing(NamedTuple):
+    """The chunks from `first` to `last` of an epoch, which the portal had acknowledged and waits for."""
+
+    epoch: int
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, expected: int, number: Number, previous: Number | None) -> "Missing":
+        """Return what is missing before a chunk where the portal waits for the number `expected`.
+
+        That is of the epoch of `previous`, if that was sent with the chunk.
+        """
+        epoch, last = previous or (number.epoch, number.seq - 1)
+        return cls(epoch, expected, last)
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything."""
+        return self.first <= self.last
+
+
 class Kept(NamedTuple):
     """A frame that is acknowledged and still in the spool."""
 
@@ -19,10 +40,10 @@ class Kept(NamedTuple):
     size_bytes: int
 
 
-def kept_before(frame: Frame, expected: int, kept: Iterable[Segment], marks: Marks) -> list[Kept]:
-    """Return the frames to send again before this one, in order: from `expected` on, as far as they are here.
+def kept_before(frame: Frame, missing: Missing, kept: Iterable[Segment], marks: Marks) -> list[Kept]:
+    """Return the frames to send again before this one, in order, as far as they are here.
 
-    Where the portal expects 0 it knows nothing of the epoch, so that all that are here may be wanted; it
+    Where the portal waits for 0 it knows nothing of the epoch, so that all that are here may be wanted; it
     answers `duplicate` for those it has.
     """
     found = [
@@ -33,11 +54,10 @@ def kept_before(frame: Frame, expected: int, kept: Iterable[Segment], marks: Mar
         for offset, _, other in segment.frames()
         if other.stream == frame.stream and other.payload and other.order < frame.order
     ]
-    if not expected:
+    if not missing.first:
         return found
-    number = marks.number(frame)
-    wanted = [entry for entry in found if entry.number.epoch == number.epoch and entry.number.seq >= expected]
-    first, seq = len(wanted), number.seq
+    wanted = [e for e in found if e.number.epoch == missing.epoch and e.number.seq >= missing.first]
+    first, seq = len(wanted), missing.last + 1
     while first and wanted[first - 1].number.seq == seq - 1:
         first, seq = first - 1, seq - 1
     return wanted[first:]

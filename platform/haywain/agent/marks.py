@@ -38,6 +38,12 @@ class _Begin(msgspec.Struct, array_like=True, tag="begin"):
     under: int
 
 
+class _Again(msgspec.Struct, array_like=True, tag="again"):
+    stream: tuple[str, str]
+    epoch: int
+    seq: int
+
+
 class Number(NamedTuple):
     """The numbers under which a frame is sent; they differ from its own where a gap made them begin anew."""
 
@@ -45,8 +51,9 @@ class Number(NamedTuple):
     seq: int
 
 
+_Entry = _Mark | _Begin | _Again
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Mark | _Begin)
+_decoder = msgspec.msgpack.Decoder(_Entry)
 
 
 class Marks:
@@ -58,6 +65,7 @@ class Marks:
         self._lock = Lock()
         self._marks: dict[Stream, _Mark] = {}
         self._begins: dict[Stream, list[_Begin]] = {}
+        self._agains: dict[Stream, _Again] = {}
         size = self._load(path.read_bytes() if path.exists() else b"")
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._descriptor, size)
@@ -72,14 +80,28 @@ class Marks:
 
     def number(self, frame: Frame) -> Number:
         """Return the numbers under which a frame is sent."""
-        for begin in reversed(self._begins.get(frame.stream, [])):
-            if begin.epoch == frame.epoch and begin.seq <= frame.seq:
-                return Number(begin.under, frame.seq - begin.seq)
-        return Number(frame.epoch, frame.seq)
+        return self._number(frame.stream, frame.epoch, frame.seq)
+
+    def previous(self, frame: Frame, first_segment: int) -> Number | None:
+        """Return the numbers of the last acknowledged frame of the stream, where this one begins an epoch.
+
+        None if they were for another account (before `first_segment`), and if that frame was set aside or
+        lost: the portal does not have it.
+        """
+        mark = self._marks.get(frame.stream)
+        if frame.seq or self.number(frame).epoch != frame.epoch or mark is None or mark.seq < 0:
+            return None
+        is_other = mark.segment < first_segment or self._is_over(frame.stream, mark.epoch, mark.seq)
+        return None if is_other else self._number(frame.stream, mark.epoch, mark.seq)
+
+    def is_again(self, frame: Frame) -> bool:
+        """Return whether a frame was acknowledged once, and is sent again."""
+        again = self._agains.get(frame.stream)
+        return again is not None and frame.order < (again.epoch, again.seq)
 
     def is_over(self, frame: Frame) -> bool:
         """Return whether the epoch of an acknowledged frame is over: those behind it have another one."""
-        return any(b.epoch == frame.epoch and b.seq > frame.seq for b in self._begins.get(frame.stream, []))
+        return self._is_over(frame.stream, frame.epoch, frame.seq)
 
     @property
     def last_epoch(self) -> int:
@@ -94,6 +116,15 @@ class Marks:
         """Note that the frames of a stream from `order` on are to be sent (again): flush before they are."""
         epoch, seq = order
         self._append(_Mark(stream, epoch, seq - 1, segment))
+
+    def send_again(self, stream: Stream, before: tuple[int, int]) -> None:
+        """Note that the frames of a stream before an `order` were acknowledged once.
+
+        Flush before one of them is sent.
+        """
+        again = self._agains.get(stream)
+        if again is None or (again.epoch, again.seq) < before:
+            self._append(_Again(stream, *before))
 
     def begin(self, stream: Stream, order: tuple[int, int], under: int) -> None:
         """Note that from `order` on a stream's frames of that epoch count from 0 under another one.
@@ -123,7 +154,8 @@ class Marks:
                 for stream, begins in self._begins.items()
                 if (kept := [begin for begin in begins if begin.epoch >= oldest_epoch])
             }
-            entries: list[_Mark | _Begin] = [*self._marks.values()]
+            self._agains = {s: again for s, again in self._agains.items() if again.epoch >= oldest_epoch}
+            entries: list[_Entry] = [*self._marks.values(), *self._agains.values()]
             entries += [begin for begins in self._begins.values() for begin in begins]
             data = b"".join(map(_packed, entries))
             write_durably(self._path, data, 0o600)
@@ -138,7 +170,16 @@ class Marks:
             self._is_closed = True
             os.close(self._descriptor)
 
-    def _append(self, entry: _Mark | _Begin) -> None:
+    def _number(self, stream: Stream, epoch: int, seq: int) -> Number:
+        for begin in reversed(self._begins.get(stream, [])):
+            if begin.epoch == epoch and begin.seq <= seq:
+                return Number(begin.under, seq - begin.seq)
+        return Number(epoch, seq)
+
+    def _is_over(self, stream: Stream, epoch: int, seq: int) -> bool:
+        return any(begin.epoch == epoch and begin.seq > seq for begin in self._begins.get(stream, []))
+
+    def _append(self, entry: _Entry) -> None:
         with self._lock:
             self._apply(entry)
             self._waiting += _packed(entry)
@@ -156,10 +197,12 @@ class Marks:
         self._waiting.clear()
         self._is_dirty = True
 
-    def _apply(self, entry: _Mark | _Begin) -> None:
+    def _apply(self, entry: _Entry) -> None:
         stream = Stream(*entry.stream)
         if isinstance(entry, _Mark):
             self._marks[stream] = entry
+        elif isinstance(entry, _Again):
+            self._agains[stream] = entry
         else:
             self._begins.setdefault(stream, []).append(entry)
 
@@ -176,6 +219,6 @@ class Marks:
         return at
 
 
-def _packed(entry: _Mark | _Begin) -> bytes:
+def _packed(entry: _Entry) -> bytes:
     data = _encoder.encode(entry)
     return _HEAD.pack(len(data), crc32(data)) + data

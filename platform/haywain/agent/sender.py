@@ -75,12 +75,17 @@ class Numbers(NamedTuple):
     producer: str
     epoch: int
     seq: int
+    previous: tuple[int, int] | None = None
+    """Epoch and number of the last one that is acknowledged, where this one begins an epoch."""
 
     def headers(self) -> dict[str, str]:
         """Return them as headers of a request."""
-        return {
+        headers = {
             "Producer-Id": self.producer, "Producer-Epoch": str(self.epoch), "Producer-Seq": str(self.seq),
         }  # fmt: skip
+        if self.previous is not None:
+            headers["Producer-Previous"] = "{}.{}".format(*self.previous)
+        return headers
 
 
 class Sender:

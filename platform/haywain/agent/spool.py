@@ -15,7 +15,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 from haywain.agent import segment as segments
 from haywain.agent.backlog import Backlog, Place, Queue
 from haywain.agent.frame import Frame, Stream, encode
-from haywain.agent.gap import kept_before, last_acknowledged
+from haywain.agent.gap import Kept, Missing, kept_before, last_acknowledged
 from haywain.agent.identity import identity_of, new_identity
 from haywain.agent.locking import lock
 from haywain.agent.marks import Marks, Number
@@ -167,8 +168,8 @@ class Spool:
         if ticket.error is not None:
             raise ticket.error
 
-    def first(self, queue: Queue) -> tuple[Frame, Number]:
-        """Return the first frame of a stream, and the numbers it is sent under.
+    def first(self, queue: Queue) -> tuple[Frame, Number, Number | None]:
+        """Return the first frame of a stream, the numbers it is sent under, and those before a new epoch.
 
         Raises CorruptDataError, or OSError if the marks cannot be written.
         """
@@ -176,7 +177,11 @@ class Spool:
         if number.epoch != queue.last_epoch:
             self._marks.flush()  # else a kill may bring back an epoch before this one, which is refused
             queue.last_epoch = number.epoch
-        return frame, number
+        return frame, number, self._marks.previous(frame, self._identity.first_segment)
+
+    def is_again(self, frame: Frame) -> bool:
+        """Return whether a frame was acknowledged once, and is sent again."""
+        return self._marks.is_again(frame)
 
     def begin_epoch(self) -> None:
         """Have what comes from now on numbered anew: another copy of this machine may go on too."""
@@ -217,31 +222,24 @@ class Spool:
         log.error("%s: a frame of %s is MISSING; the segment is kept as %s", error, queue.stream.tag, kept)
         self._done(queue, place)
 
-    def fill_gap(self, queue: Queue, frame: Frame, expected: int) -> None:
-        """Go on after the portal refused a frame since it waits for an earlier one, `expected`.
+    def fill_gap(self, queue: Queue, frame: Frame, missing: Missing) -> None:
+        """Go on after the portal refused a frame since it lost earlier ones.
 
-        What is still here is sent again.  Where something is missing, a new epoch begins behind that.
+        What is still here is sent again.  Where something is not, a new epoch begins behind that.
         """
-        number, tag = self._marks.number(frame), queue.stream.tag
-        again = kept_before(frame, expected, self._kept_segments(), self._marks)
-        first, first_number = (again[0].order, again[0].number) if again else (frame.order, number)
-        if not again or (expected and first_number.seq > expected):
-            self._marks.begin(queue.stream, first, first_number.epoch + 1)
-            log.error(
-                "%s: the portal lost chunks %d to %d of epoch %d, which it had acknowledged and which are no"
-                " longer in the spool: they are MISSING; going on behind them",
-                tag, expected, first_number.seq - 1, number.epoch,
-            )  # fmt: skip
-        if again:
-            log.warning("%s: the portal was set back; %d chunks are sent again", tag, len(again))
-            self._marks.go_back(queue.stream, first, again[0].place.segment)
-            queue.again_before = max(queue.again_before, frame.order)
-            with self._state:
-                for entry in again:
-                    self._segments[entry.place.segment].pending += 1
-                    self._add_pending(entry.source, entry.size_bytes)
-        self.backlog.put_before(queue, [entry.place for entry in again])
-        self._probe_others()
+        with self._held_segments() as kept:
+            again = kept_before(frame, missing, kept, self._marks)
+            self._begin_behind(queue, frame, missing, again)
+            if again:
+                log.warning(
+                    "%s: the portal was set back; %d chunks are sent again", queue.stream.tag, len(again)
+                )
+                self._marks.send_again(queue.stream, frame.order)
+                self._marks.go_back(queue.stream, again[0].order, again[0].place.segment)
+                with self._state:
+                    self._wait_again(again)
+            self.backlog.put_before(queue, [entry.place for entry in again])
+            self._probe_others(kept)
 
     def close(self) -> None:
         """Make all durable and let go of the spool; the lock ends with the process too."""
@@ -254,7 +252,19 @@ class Spool:
                 self._active.close()
                 os.close(self._lock)
 
-    def _probe_others(self) -> None:
+    def _begin_behind(self, queue: Queue, frame: Frame, missing: Missing, again: list[Kept]) -> None:
+        """Begin a new epoch where the frames to send again do not reach back to all that is missing."""
+        if again and (not missing.first or again[0].number.seq <= missing.first):
+            return
+        number = again[0].number if again else self._marks.number(frame)
+        self._marks.begin(queue.stream, again[0].order if again else frame.order, number.epoch + 1)
+        log.error(
+            "%s: the portal lost chunks %d to %d of epoch %d, which it had acknowledged and which are no"
+            " longer in the spool: they are MISSING; going on behind them",
+            queue.stream.tag, missing.first, number.seq - 1 if again else missing.last, missing.epoch,
+        )  # fmt: skip
+
+    def _probe_others(self, kept_segments: list[Segment]) -> None:
         """Send the last chunk of each stream that waits for nothing once more.
 
         Of a portal that was set back they too may be lost; it answers `duplicate`, or that it waits for more.
@@ -262,19 +272,34 @@ class Spool:
         if time.monotonic() - self._probed_s < PROBED_EVERY_S:
             return
         self._probed_s = time.monotonic()
-        last = last_acknowledged(self._kept_segments(), self._marks)
+        last = last_acknowledged(kept_segments, self._marks)
         with self._state:  # no frame of these streams can come in between
             waiting = {queue.stream for queue in self.backlog.queues()}
             for stream, kept in last.items():
                 if stream not in waiting and self._marks.acknowledged(stream) == kept.order:
                     self._marks.go_back(stream, kept.order, kept.place.segment)
-                    self._segments[kept.place.segment].pending += 1
-                    self._add_pending(kept.source, kept.size_bytes)
+                    self._wait_again([kept])
                     self.backlog.add(stream, kept.place)
 
-    def _kept_segments(self) -> list[Segment]:
+    def _wait_again(self, again: list[Kept]) -> None:
+        """Count frames as waiting that were acknowledged; with the state locked."""
+        for entry in again:
+            self._segments[entry.place.segment].pending += 1
+            self._add_pending(entry.source, entry.size_bytes)
+
+    @contextmanager
+    def _held_segments(self) -> Iterator[list[Segment]]:
+        """Have the segments of this account stay meanwhile."""
         with self._state:
-            return [s for n, s in sorted(self._segments.items()) if n >= self._identity.first_segment]
+            kept = [s for n, s in sorted(self._segments.items()) if n >= self._identity.first_segment]
+            for segment in kept:
+                segment.pending += 1
+        try:
+            yield kept
+        finally:
+            with self._state:
+                for segment in kept:
+                    segment.pending -= 1
 
     def _wait_for_room(self) -> None:
         is_told = False

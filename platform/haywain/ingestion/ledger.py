@@ -225,23 +225,27 @@ class Ledger(Persistent):  # type: ignore[misc]  # persistent has no types
         if batch is None:
             if place.lane not in self.lanes:
                 self.lanes[place.lane] = Lane()
-            batch = self._begin_batch(place, day_of(place.number) - window_days)
+            batch = self._begin_batch(place, window_days)
         told = (receipt.status, receipt.path, receipt.offset, receipt.length, body.length, body.digest)
         batch.rows = (*batch.rows, *((key, *told) for key in keys))
         if receipts.is_shared:
             for key in keys:
                 self._guard(key)
 
-    def _begin_batch(self, place: Place, oldest_day: int) -> Batch:
-        """Return a new Batch; the first of a day drops what is out of the window, of all lanes."""
-        lane = self.lanes[place.lane]
-        is_first = day_of(place.number) not in lane.days
-        batch: Batch = lane.add(place.number)
-        if is_first:
+    def _begin_batch(self, place: Place, window_days: int) -> Batch:
+        """Return a new Batch; the first of a day drops what is out of the window, of all lanes.
+
+        The window ends at most a day after the last one there was: a clock that is wrong once drops nothing.
+        """
+        lane, day = self.lanes[place.lane], day_of(place.number)
+        if day not in lane.days:
+            last = max(day_of(each.last) for each in self.lanes.values())
+            oldest_day = min(day, last + 1) - window_days
             for each in self.lanes.values():  # also of data directories that are gone
                 each.forget(oldest_day)
-        for old in list(self.days.keys(max=oldest_day - 1)):
-            del self.days[old]
+            for old in list(self.days.keys(max=oldest_day - 1)):
+                del self.days[old]
+        batch: Batch = lane.add(place.number)
         return batch
 
     def next_number(self, place: Place) -> int:

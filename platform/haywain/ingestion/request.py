@@ -81,6 +81,7 @@ def decoded(request: Request, settings: Settings) -> Delivery:
         raise InvalidError(f"The Idempotency-Key is longer than {KEY_BYTES} bytes")
     if request.producer is not None:
         request.producer.position()
+        request.producer.previous_position()
     _check_age(request, settings.ledger_days)
     tag = parse_tag(request.tag)
     records = RecordLimits(settings.record_nesting, settings.record_elements, settings.record_key_bytes)

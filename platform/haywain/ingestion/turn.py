@@ -4,7 +4,7 @@ from BTrees.OOBTree import OOBTree
 
 from haywain.errors import InvalidError
 from haywain.ingestion.ledger import Ledger, ledger_key
-from haywain.ingestion.producer import Position, Producer, ProducerState
+from haywain.ingestion.producer import Producer, ProducerState
 from haywain.ingestion.request import Request
 from haywain.ingestion.tag import printable_tag
 
@@ -12,9 +12,10 @@ from haywain.ingestion.tag import printable_tag
 class Turn:
     """Whether a request comes next; `take` notes that it has come."""
 
-    def __init__(self, ledger: Ledger, request: Request, producer: Producer, at: Position) -> None:
-        """Look up how far the producer is."""
-        self._producers, self._request, self._producer, self._at = ledger.producers, request, producer, at
+    def __init__(self, ledger: Ledger, request: Request, producer: Producer) -> None:
+        """Look up how far the producer is; raises InvalidError if its headers make no sense."""
+        self._producers, self._request, self._producer = ledger.producers, request, producer
+        self._at, self._previous = producer.position(), producer.previous_position()
         name = f"{producer.id}\0{printable_tag(request.tag)}"
         self._key = ledger_key(request.scope, request.policy, name)
         found: ProducerState | None = self._producers.get(request.policy, {}).get(self._key)
@@ -26,13 +27,13 @@ class Turn:
         if request.producer is None:
             return None
         try:
-            return cls(ledger, request, request.producer, request.producer.position())
+            return cls(ledger, request, request.producer)
         except InvalidError:
             return None
 
     def is_due(self) -> bool:
         """Return whether it comes next, not if it has come; raises SequenceError where it cannot."""
-        return self._known().is_due(self._at)
+        return self._known().is_due(self._at, self._previous)
 
     def take(self) -> None:
         """Note, in the transaction that keeps the request, that it has come."""

@@ -21,6 +21,7 @@ from haywain.errors import (
 from haywain.ingestion import Request, deliver
 from haywain.ingestion.decoding import percent_decode
 from haywain.ingestion.producer import Producer
+from haywain.ingestion.room import Room
 from haywain.portal import Site
 from haywain.security import User
 from haywain.values import Receipt
@@ -39,6 +40,7 @@ class IngestApplication:
     def __init__(self, site: Site, behind: WSGI) -> None:
         """Serve a site."""
         self._site, self._behind = site, behind
+        self._room = Room(site.settings.decoded_bytes)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -61,6 +63,10 @@ class IngestApplication:
         user = self._user(environ)
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodError(environ["REQUEST_METHOD"], ("POST",))
+        with self._room.held(int(environ.get("CONTENT_LENGTH") or 0), "HTTP_CONTENT_ENCODING" in environ):
+            return self._deliver(environ, policy, user)
+
+    def _deliver(self, environ: dict[str, Any], policy: str, user: User) -> Receipt:
         query = _query(environ.get("QUERY_STRING", ""))
         return deliver(
             self._site,
@@ -92,7 +98,7 @@ class IngestApplication:
 
 
 def _producer(environ: dict[str, Any]) -> Producer | None:
-    names = ("HTTP_PRODUCER_ID", "HTTP_PRODUCER_EPOCH", "HTTP_PRODUCER_SEQ")
+    names = ("HTTP_PRODUCER_ID", "HTTP_PRODUCER_EPOCH", "HTTP_PRODUCER_SEQ", "HTTP_PRODUCER_PREVIOUS")
     if not any(name in environ for name in names):
         return None
     return Producer(*(environ.get(name, "") for name in names))

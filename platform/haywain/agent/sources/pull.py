@@ -1,7 +1,8 @@
 """What a device offers on its HTTP server: files that grow, or a page that changes.
 
 A file that grows is read on from where it was read to, by `Range`.  The last bytes that were read are asked
-for again: if they differ, it is another file, which is read from its beginning.
+for again: if they differ, it is another file, which is read from its beginning.  An answer without a length
+(HTTP/1.0) may have been cut: its ETag is not kept, so that the next look asks for all of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -170,7 +171,7 @@ class Pull:
         finally:
             if held:
                 self._outlet.collect(Draft(tag, bytes(held), url, ["", *witness]))
-        self._outlet.collect(Draft("", b"", url, [answer.headers.get("ETag", ""), *witness]))
+        self._outlet.collect(Draft("", b"", url, [_etag(answer), *witness]))
 
     def _read_whole(self, url: str) -> None:
         etag, digest = self._outlet.positions.get(url) or ["", ""]
@@ -190,7 +191,7 @@ class Pull:
             )
         new = blake2b(body, digest_size=16).hexdigest()
         if new != digest or not is_changed_only:
-            position: list[Any] = [answer.headers.get("ETag", ""), new]
+            position: list[Any] = [_etag(answer), new]
             self._outlet.collect(Draft(self._tag(url), body, url, position))
 
     def _tag(self, url: str) -> str:
@@ -201,6 +202,12 @@ class Pull:
     def _forget(self, there: set[str]) -> None:
         for url in [url for url in self._outlet.positions if url not in there]:
             self._outlet.collect(Draft("", b"", url))
+
+
+def _etag(answer: urllib3.BaseHTTPResponse) -> str:
+    """Return the ETag of an answer that is known to be whole; else an empty text."""
+    is_bounded = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
+    return answer.headers.get("ETag", "") if is_bounded else ""
 
 
 def _read_up_to(answer: urllib3.BaseHTTPResponse, witness: Witness) -> bytes | None:

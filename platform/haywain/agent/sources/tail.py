@@ -12,6 +12,9 @@ from haywain.agent.follow import Follower
 from haywain.agent.source import Draft, Outlet, Pause, Seconds, SourceConfig
 from haywain.agent.template import FILE_FIELDS, fields_of, item_of
 
+LOOKED = "(looked)"
+"""The item whose position says that what begins at the end of files has begun."""
+
 ROTATED = ("*.gz", "*.bz2", "*.xz", "*.zst", "*~", "*.[0-9]", "*.[0-9][0-9]", "*-20[0-9][0-9]*", "*.swp")
 
 
@@ -37,7 +40,7 @@ class Tail:
         """Begin where each file was read to."""
         self._config, self._outlet = config, outlet
         self._followers: dict[str, Follower] = {}
-        self._is_first_look = not outlet.positions
+        self._skips = config.start == "end" and not outlet.is_once and not outlet.positions
 
     @staticmethod
     def describe(config: _Config) -> str:
@@ -61,20 +64,21 @@ class Tail:
 
     def _look(self) -> None:
         """Open the files that are new."""
+        if self._skips:
+            self._outlet.collect(Draft("", b"", LOOKED, True))
         for path in matching(self._config):
             if str(path) in self._followers:
                 continue
             follower = Follower(path, self._outlet.trouble)
-            from_end = self._is_first_look and self._config.start == "end" and not self._outlet.is_once
             try:
-                follower.begin(self._outlet.positions.get(item_of(path)), from_end)
+                follower.begin(self._outlet.positions.get(item_of(path)), self._skips)
             except OSError as error:
                 self._outlet.trouble(f"{path} cannot be read: {error.strerror}")
                 continue
             self._followers[str(path)] = follower
-            if from_end:
+            if self._skips:
                 self._outlet.collect(Draft("", b"", item_of(path), follower.parts[0].position))
-        self._is_first_look = False
+        self._skips = False
 
     def _read_all(self) -> bool:
         """Read a piece of each file; return whether there may be more."""
