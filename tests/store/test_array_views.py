@@ -55,6 +55,19 @@ def test_views_of_two_arrays_are_committed_and_taken_back_together(two: Two) -> 
     assert (two[1].view()[3], found.view()[4]) == (3, 4)
 
 
+def test_view_is_saved_beside_appends_to_a_record_that_ends_in_the_next_block(two: Two) -> None:
+    array = two.connection(0).root()["other"] = Array(ROWS_PER_BLOCK - 10, "i8")
+    two.connection(0).add(array)
+    two.commit(0)
+    array.append(np.ones(20, "i8"))
+    array.view()[0] = 5
+    array.append([2])
+    two.commit(0)
+    two.abort(1)
+    found = two.connection(1).root()["other"].view()
+    assert found[0] == 5 and found[1:].sum() == 22
+
+
 def test_views_of_two_connections_are_two_memories(two: Two) -> None:
     mine, theirs = two[0].view(), two[1].view()
     mine[0], theirs[ROWS_PER_BLOCK] = 1, 2

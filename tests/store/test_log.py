@@ -84,6 +84,15 @@ def test_it_goes_on_behind_a_transaction_that_makes_no_sense(
     ]
 
 
+@pytest.mark.parametrize("bit", range(64))
+def test_no_bit_of_a_length_stops_it(read: Read, written: Path, bit: int) -> None:
+    """The first one makes it longer than a file can be."""
+    _, _, begins = read(written)
+    damage(written, begins[2] + 8 + bit // 8, 0x80 >> bit % 8)
+    _log, told, found = read(written)
+    assert found == begins[:2] + begins[3:] and told
+
+
 @pytest.mark.parametrize(
     ("byte", "said"),
     [

@@ -83,10 +83,13 @@ class Size(Persistent):  # type: ignore[misc]  # persistent has no types
         )
 
     def patches(self, number: int) -> tuple[tuple[int, bytes, int], ...]:
-        """Return the Records over a block: (offset, oid, length); the offset is within the block."""
-        low = number * extents.BLOCK_SIZE
-        found = self._over(low, low + extents.BLOCK_SIZE)
-        return tuple((at - low, record._p_oid, n) for at, n, record in found)
+        """Return the Records over a block: (offset, oid, length), the offset from the begin of the block.
+
+        A Record may begin before the block; what lies behind its end does not count, as it may still grow.
+        """
+        low, high = number * extents.BLOCK_SIZE, (number + 1) * extents.BLOCK_SIZE
+        found = self._over(low, high)
+        return tuple((at - low, record._p_oid, min(n, high - at)) for at, n, record in found)
 
     def patched(self, low: int, high: int) -> set[int]:
         """Return the numbers of those of the blocks [low, high) that Records lie over."""

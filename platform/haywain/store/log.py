@@ -17,6 +17,8 @@ from ZODB.utils import z64
 
 from haywain.store.tail import HEADER, MAGIC, RECORD, Fault, find_fault, find_transaction
 
+_LARGEST_FILE = 1 << 63
+
 Complain = Callable[[str, int, bytes], object]
 """Called with what is wrong, at which byte of the file, and in which object, if that is known."""
 
@@ -169,7 +171,8 @@ class Log:
         return None
 
     def _read(self, position: int, length: int) -> bytes:
-        return os.pread(self.file.fileno(), length, position)
+        """Return bytes, as far as they are there; a damaged length may point beyond what a file can have."""
+        return os.pread(self.file.fileno(), length, position) if position < _LARGEST_FILE else b""
 
 
 def open_log(data_fs: Path, complain: Complain) -> Log:
