@@ -37,10 +37,10 @@ class AgentProgram:
         assert self.process is not None
         os.kill(self.process.pid, number)
 
-    def wait(self) -> int:
+    def wait(self, within_s: float = START_S) -> int:
         """Wait until it ends; return its exit code."""
         process, self.process = self.process, None
-        return 0 if process is None else process.wait(START_S)
+        return 0 if process is None else process.wait(within_s)
 
     def stop(self) -> int:
         """Stop it by SIGTERM; return its exit code."""

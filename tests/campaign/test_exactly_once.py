@@ -165,7 +165,7 @@ def test_each_record_is_there_once_and_in_order(
         for writer in trial.writers:
             writer.write(max(records // AGENTS - writer.count, 0))
             assert writer.agent.stop() in (0, -signal.SIGTERM), writer.agent.log  # it may just be starting
-            assert writer.agent.start("--once").wait() == 0, writer.agent.log
+            assert writer.agent.start("--once").wait(120) == 0, writer.agent.log
         report(seed=seed, records=sum(w.count for w in trial.writers), **dict(trial.done))
         for writer in trial.writers:
             (found,) = client.search(portal_type="Data Stream", reference=f"plant.{writer.name}")["items"]
