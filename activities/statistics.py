@@ -1,47 +1,42 @@
 """Statistics: what the columns of a Data Array hold, in numbers."""
 
-from collections.abc import Generator, Iterator
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.activity.product import check_edition
+from haywain.activity.kept import Arrays
+from haywain.activity.kind import NoParameters, Work
+from haywain.activity.map_reduce import MapReduce, Part
 from haywain.analysis.moments import FINE_BINS, Moments, histogram, seconds, summary
 from haywain.analysis.rows import dtype_words
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
-from haywain.values import MIB
 
 COLUMNS_MAX = 64
 RESULT_BINS = 16_384
 """Bins of all histograms together, so that the result stays small."""
-
-STATE_TIMES = 16
-"""A step reads so many times the bytes that are kept with it."""
 
 
 class _Parameters(NoParameters):
     bins: int = Field(64, ge=1, le=4096, description="Bins of the histogram, rounded up to a power of two.")
 
 
-class Statistics(Kind):
+class Statistics(MapReduce):
     """Count, mean, variance, min, max, histogram and quantiles of each column, in two passes of flat memory.
 
     Computed in float64.  NaN is counted as `nan_count` and left out of the rest.  Quantiles are exact to
     (max - min) / 32,768; how, says `haywain.analysis.moments`.  Both passes look at the rows there were when
-    it began; a row changed meanwhile counts as the pass finds it, an array that is replaced ends it.  A kill
-    costs the last step.
+    it began; a row changed meanwhile counts as the pass finds it, an array that is replaced ends it.
     """
 
     name = "statistics"
     title = "Compute statistics"
     portal_types = ("Data Array",)
     parameters = _Parameters
-    step_bytes = 16 * MIB
+    passes = 2
 
     def suits(self, document: Document) -> str:
         """Say that there are no rows, or no columns of numbers."""
@@ -54,43 +49,60 @@ class Statistics(Kind):
             return error.detail
         return ""
 
-    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
-        """Return the statistics of each column by its name."""
-        array, given = cast(DataArray, work.document), cast(_Parameters, work.parameters)
-        names, bins = _names(array), 1 << (given.bins - 1).bit_length()
+    def length(self, source: Document) -> int:
+        """Return the rows there are."""
+        array = cast(DataArray, source)
+        _names(array)
+        return len(array)
+
+    def check_given(self, source: Document, given: BaseModel) -> None:
+        """Refuse more bins than the result has room for."""
+        names, bins = _names(cast(DataArray, source)), _bins(given)
         if bins * len(names) > RESULT_BINS:
             raise InvalidError(
                 f"bins: {len(names)} columns with {bins} each are more than {RESULT_BINS} in all"
             )
-        rows = work.cursor.setdefault("rows", len(array))
-        kept = dict(work.kept)
-        fine = kept.pop("fine", np.zeros((len(names), FINE_BINS), np.int64))
-        found = Moments(**kept) if kept else Moments.of(np.zeros((0, len(names))))
-        step_rows = max(self.step_bytes, STATE_TIMES * fine.nbytes) // _row_bytes(array)
-        for passed, part in self._parts(work, array, rows):
-            if passed <= rows:
-                found = found.merged(Moments.of(part))
-            else:
-                fine += histogram(part, found, FINE_BINS)
-            if passed - work.cursor.get("passed", 0) >= step_rows:
-                work.cursor["passed"], work.kept = passed, {**vars(found), "fine": fine}
-                yield passed / (2 * rows)
-        columns = [summary(name, found, number, fine[number], bins) for number, name in enumerate(names)]
-        return {"rows": rows, "columns": columns}
 
-    def _parts(self, work: Work, array: DataArray, rows: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield the rows twice, as float64 of shape (rows, columns), with the number passed by then.
+    def step_of(self, source: Document, step_bytes: int) -> int:
+        """Return how many rows are so many bytes."""
+        return max(step_bytes // _row_bytes(cast(DataArray, source)), 1)
 
-        The second pass goes on counting.  Rows that were cut off meanwhile are left out.
+    def map(self, part: Part) -> Arrays:
+        """Return the moments of the rows; in the second pass how many values lie in each fine bin.
+
+        Rows that were cut off meanwhile are left out.
         """
-        passed, step = work.cursor.get("passed", 0), max(self.step_bytes // _row_bytes(array), 1)
-        while passed < 2 * rows:
-            work.check()
-            check_edition(work, "array")
-            start = passed % rows
-            stop = min(start + step, rows)
-            passed += stop - start
-            yield passed, _numbers(array.read(start, min(stop, len(array))))
+        array = cast(DataArray, part.source)
+        rows = _numbers(array.read(part.start, max(min(part.stop, len(array)), part.start)))
+        if not part.known:
+            return vars(Moments.of(rows))
+        return {"fine": histogram(rows, Moments(**part.known), FINE_BINS)}
+
+    def reduce(self, one: Arrays, other: Arrays) -> Arrays:
+        """Put two stretches of rows together."""
+        if "fine" in one:
+            return {"fine": one["fine"] + other["fine"]}
+        return vars(Moments(**one).merged(Moments(**other)))
+
+    def again(self, known: Arrays, total: Arrays) -> Arrays | None:
+        """Count in a second pass, between the extremes that the first has found."""
+        return None if known else total
+
+    def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
+        """Return the statistics of each column by its name."""
+        names, moments, bins = (
+            _names(cast(DataArray, work.document)),
+            Moments(**known),
+            _bins(work.parameters),
+        )
+        columns = [
+            summary(name, moments, number, total["fine"][number], bins) for number, name in enumerate(names)
+        ]
+        return {"rows": work.cursor["length"], "columns": columns}
+
+
+def _bins(given: BaseModel) -> int:
+    return 1 << (cast(_Parameters, given).bins - 1).bit_length()
 
 
 def _row_bytes(array: DataArray) -> int:
@@ -120,4 +132,4 @@ def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:  # Any: of whatever dty
         return np.stack([_numbers(rows[name])[:, 0] for name in rows.dtype.names], axis=1)
     if rows.dtype.kind in "mM":
         rows = seconds(rows)
-    return rows.reshape(len(rows), -1).astype(np.float64)
+    return rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).astype(np.float64)

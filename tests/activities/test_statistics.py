@@ -37,7 +37,7 @@ def test_statistics_are_those_of_numpy_however_often_it_was_killed(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch, step_bytes: int, kill_after: int
 ) -> None:
     monkeypatch.setattr(Statistics, "step_bytes", step_bytes)
-    monkeypatch.setattr("haywain.activities.statistics.STATE_TIMES", 0)
+    monkeypatch.setattr(Statistics, "state_times", 0)
     found = run(store(VALUES, "a", "b"), "statistics", kill_after=kill_after)
     assert found["rows"] == 5000 and json.dumps(found, allow_nan=False)
     for column, values in zip(found["columns"], VALUES.T, strict=True):
