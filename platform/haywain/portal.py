@@ -38,6 +38,7 @@ from haywain.values import Tid
 
 if TYPE_CHECKING:
     from haywain.activity.job import Job
+    from haywain.activity.map_reduce_job import MapReduceJob
     from haywain.activity.workers import Workers
     from haywain.ingestion.receipts import Receipts
     from haywain.ingestion.tally import Tally
@@ -200,6 +201,21 @@ class Portal:
         from haywain.past import Past
 
         return Past(self.site, when, self.user)
+
+    def map_reduce(
+        self,
+        kind: str,
+        source: Document,
+        *,
+        step: str | int = 0,
+        parameters: dict[str, Any] | None = None,  # Any: the kind knows the types
+    ) -> "MapReduceJob":
+        """Have a kind of work done in parts of about `step` bytes (`64 MiB`; 0: as the kind has it).
+
+        It runs once this transaction has committed, on all Workers there are.  Raises UnknownNameError,
+        InvalidError or ForbiddenError.
+        """
+        return self.site.workers.map_reduce(self, kind, source, step, parameters)
 
     def job(self, id: str) -> "Job":
         """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""

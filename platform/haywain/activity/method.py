@@ -55,6 +55,11 @@ def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
     return own | {k.name: _of_kind(k) for k in registry.activities_on(cls.portal_type).values()}
 
 
+def offered(registry: "Registry", cls: type[Document]) -> list[Method]:
+    """Return those that people may choose; others, named with a `_`, a document asks for itself."""
+    return [method for name, method in methods_of(registry, cls).items() if not name.startswith("_")]
+
+
 def method_of(registry: "Registry", cls: type[Document], name: str) -> Method:
     """Return one method; raises UnknownNameError, or InvalidError if it is for other kinds of documents."""
     found = methods_of(registry, cls)

@@ -20,6 +20,7 @@ from haywain.activity.care import Caretaker
 from haywain.activity.deadlock import fail_deadlocked
 from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
 from haywain.activity.job import Job
+from haywain.activity.map_reduce_job import MapReduceJob, map_reduce
 from haywain.activity.method import method_of
 from haywain.activity.outbox import AT_ONCE, Gate, Outbox
 from haywain.activity.record import ENDED, Activity
@@ -61,6 +62,17 @@ class Workers:
     def activate(self, portal: "Portal", document: "Document", options: dict[str, Any]) -> Activation:
         """Return what queues activities on a document; raises InvalidError."""
         return Activation(portal, document, options)
+
+    def map_reduce(
+        self,
+        portal: "Portal",
+        kind: str,
+        source: "Document",
+        step: str | int = 0,
+        parameters: dict[str, Any] | None = None,
+    ) -> MapReduceJob:
+        """Make a Job; raises UnknownNameError, InvalidError or ForbiddenError."""
+        return map_reduce(portal, kind, source, step, parameters)
 
     def job(self, portal: "Portal", id: str) -> Job:
         """Return the handle on an activity that the portal's user may see; raises NotFoundError."""

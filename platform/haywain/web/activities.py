@@ -17,7 +17,7 @@ from pyramid.response import Response
 
 from haywain.activity.job import cancel, retry, seen
 from haywain.activity.listing import Wanted, list_activities
-from haywain.activity.method import methods_of
+from haywain.activity.method import offered
 from haywain.activity.outbox import Outbox
 from haywain.document import Document
 from haywain.errors import InvalidError
@@ -44,7 +44,7 @@ def start(context: Document, request: Request) -> Response:
 
 def known(context: Document, request: Request) -> Response:
     """Answer what this user may run on a document, with the schema of each one's parameters."""
-    found = methods_of(request.site.registry, type(context)).values()
+    found = offered(request.site.registry, type(context))
     return json_response({"items": [_method(m) for m in found if may(request.user, m.permission, context)]})
 
 

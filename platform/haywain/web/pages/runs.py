@@ -10,7 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.activity.job import seen
-from haywain.activity.method import Method, methods_of
+from haywain.activity.method import Method, methods_of, offered
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 from haywain.security import may, require
@@ -37,7 +37,7 @@ def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
             kind.title,
             in_labels(kind.suits(document), labels_of(kind.parameters)),
         )
-        for kind in methods_of(request.site.registry, type(document)).values()
+        for kind in offered(request.site.registry, type(document))
         if may(request.user, kind.permission, document)
     )
 

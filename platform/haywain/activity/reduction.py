@@ -1,0 +1,108 @@
+"""Reduction: what a Job keeps of its parts, and the tree in which they are put together.
+
+    level 0      map_part 0 .. 15      map_part 16 .. 31     ...      each puts what it found
+    level 1          merge 0                merge 1          ...      after its 16, which it replaces
+    ...
+    the top                     turn                                  after the last merge
+
+Each is an activity on the Job that waits for a tag of those below it, so nothing but the outbox knows who is
+next; what it found lies under (pass, level, number), so that to do it twice is to do it once.  It lies beside
+the Job's own record: parts that end at once do not conflict there.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from BTrees.OOBTree import OOBTree
+from persistent import Persistent
+
+from haywain.activity.kept import Arrays, Kept
+from haywain.errors import InvalidError
+
+if TYPE_CHECKING:
+    from haywain.activity.map_reduce import MapReduce
+    from haywain.document import Document
+    from haywain.store.database import PortalConnection
+
+FAN = 16
+"""So many parts, or merges, are put together by one merge."""
+
+GROUPS_AT_ONCE = 16
+"""So many of these one transaction queues."""
+
+Node = tuple[int, int, int]
+"""Pass, level and number."""
+
+
+class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
+    """The parts of a Job, and what they have come to."""
+
+    length = edition = passed = planned = 0
+    ends: tuple[int, ...] = ()
+    last = ""  # id of the activity that ends this pass
+    result = "null"
+    is_done = False
+
+    def __init__(self) -> None:
+        """Begin before the first part."""
+        self.known = Kept()
+        self.found = OOBTree()  # (pass, level, number) -> Kept
+
+    @property
+    def levels(self) -> int:
+        """How many levels of merges there are; at least 1."""
+        count, levels = len(self.ends), 0
+        while count > 1 or not levels:
+            count, levels = -(-count // FAN), levels + 1
+        return levels
+
+    def count(self, level: int) -> int:
+        """Return how many nodes a level has."""
+        size: int = FAN**level
+        return -(-len(self.ends) // size)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """Return where a part begins and ends."""
+        return (self.ends[number - 1] if number else 0), self.ends[number]
+
+    def tag(self, job: "Document", level: int, number: int) -> str:
+        """Return the tag of a node of this pass, which it shares with those it is merged with."""
+        return f"{job.path} {self.passed}.{level}.{number // FAN}"
+
+    def put(self, connection: "PortalConnection", node: Node, arrays: Arrays) -> None:
+        """Keep what a node has come to."""
+        kept = Kept()
+        kept.store(connection, arrays)
+        self.found[node] = kept
+
+    def merge(self, connection: "PortalConnection", kind: "MapReduce", node: Node) -> None:
+        """Put together what lies below a node, in its order; raises InvalidError if something is missing."""
+        passed, level, number = node
+        below = range(number * FAN, min((number + 1) * FAN, self.count(level - 1)))
+        total: Arrays = {}
+        for other in below:
+            found = self._take((passed, level - 1, other))
+            total = kind.reduce(total, found) if total else found
+        self.put(connection, node, total)
+
+    def total(self) -> Arrays:
+        """Return what all parts of this pass have come to, and forget it."""
+        return self._take((self.passed, self.levels, 0))
+
+    def _take(self, node: Node) -> Arrays:
+        kept = cast("Kept | None", self.found.pop(node, None))
+        if kept is None:
+            raise InvalidError(f"Part {node[2]} of level {node[1]} was cancelled: run it all again")
+        return kept.load()
+
+    def groups(self) -> Iterator[range]:
+        """Yield the parts that are merged at once, of those that are not planned yet."""
+        for first in range(self.planned, len(self.ends), FAN):
+            yield range(first, min(first + FAN, len(self.ends)))
+
+    @property
+    def done(self) -> int:
+        """How many parts of this pass are done."""
+        nodes = self.found.keys((self.passed,), (self.passed + 1,))
+        sizes = ((FAN**level, number) for _, level, number in nodes)
+        return sum(min(size, len(self.ends) - number * size) for size, number in sizes)

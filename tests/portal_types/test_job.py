@@ -1,0 +1,128 @@
+"""Job: work done in parts comes to what it comes to in one piece."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from haywain.activities.statistics import Statistics
+from haywain.activity import reduction
+from haywain.errors import DuplicateError, ForbiddenError, InvalidError, UnknownNameError
+from haywain.portal import Portal, Site
+from haywain.portal_types import job as module
+from haywain.security import User
+
+VALUES = np.random.default_rng(11).normal([0, 100], [1, 20], (5000, 2))
+
+
+@pytest.fixture
+def path(site: Site) -> str:
+    def work(portal: Portal) -> str:
+        array = portal.new("Data Array", reference="values")
+        array.create((0, 2), "f8")  # type: ignore[attr-defined]
+        array.append(VALUES)  # type: ignore[attr-defined]
+        return str(array.path)
+
+    return site.transact(work)[0]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put two parts together at a time, and plan four at a time."""
+    for name, number in (("FAN", 2), ("GROUPS_AT_ONCE", 2)):
+        for place in (reduction, module):
+            monkeypatch.setattr(place, name, number)
+
+
+@pytest.mark.parametrize("step", [4000, "8 KiB", "1 GiB"])
+@pytest.mark.usefixtures("few")
+def test_parts_come_to_what_the_whole_does(site: Site, path: str, step: str | int) -> None:
+    with site.open() as portal:
+        whole = portal[path].activate().statistics()
+        job = portal.map_reduce("statistics", portal[path], step=step)
+        portal.commit()
+        assert job.wait(60).state == "done" and job.progress == 1.0
+        found, expected = job.result, whole.wait(60).result
+        assert found["rows"] == 5000
+        for one, other in zip(found["columns"], expected["columns"], strict=True):
+            assert one["histogram"] == other["histogram"] and one["quantiles"] == other["quantiles"]
+            assert one["mean"] == pytest.approx(other["mean"], rel=1e-12)
+            assert one["variance"] == pytest.approx(other["variance"], rel=1e-12)
+        assert not portal[job.path].reduction.found  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("few")
+def test_workers_do_it_together(site: Site, path: str) -> None:
+    site.workers.start(3)
+    with site.open() as portal:
+        job = portal.map_reduce("statistics", portal[path], step=8000)
+        portal.commit()
+        assert job.wait(60).result["columns"][0]["count"] == 5000
+        assert job.state == "done" and job.error is None
+
+
+@pytest.mark.usefixtures("few")
+def test_part_that_fails_fails_it_until_it_is_retried(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Statistics.map
+
+    def fails(self: Statistics, part: Any) -> Any:
+        if part.start:
+            raise InvalidError("row 17 is bad")
+        return real(self, part)
+
+    monkeypatch.setattr(Statistics, "map", fails)
+    with site.open() as portal:
+        job = portal.map_reduce("statistics", portal[path], step="40 KB")
+        portal.commit()
+        assert job.wait(60).state == "failed"
+        assert job.error == "row 17 is bad" and job.result is None and job.progress < 0.5
+        monkeypatch.setattr(Statistics, "map", real)
+        job.retry()
+        assert job.wait(60).state == "done" and job.progress == 1.0
+        with pytest.raises(DuplicateError, match="No part"):
+            job.retry()
+
+
+def test_cancelled_job_runs_no_more(site: Site, path: str) -> None:
+    with site.open() as portal:
+        job = portal.map_reduce("statistics", portal[path], step="40 KB")
+        portal.commit()
+        assert job.state == "queued" and job.progress == 0.0
+        job.cancel()
+        assert job.wait(10).state == "cancelled" and job.result is None
+
+
+def test_source_that_is_replaced_ends_it(site: Site, path: str) -> None:
+    with site.open() as portal:
+        job = portal.map_reduce("statistics", portal[path], step="40 KB")
+        portal.commit()
+        site.workers.run_next()
+        portal.refresh()
+        portal[path].create((0, 2), "f8")  # type: ignore[attr-defined]
+        portal.commit()
+        assert job.wait(60).state == "failed" and "was replaced" in str(job.error)
+
+
+def test_what_makes_no_sense_is_refused_at_once(site: Site, path: str) -> None:
+    with site.open() as portal:
+        array, jobs = portal[path], portal.root.module("job_module").documents
+        before = len(jobs)
+        for step, error in (("a lot", "such as 64 MiB"), (-1, "such as 64 MiB"), ("2 GiB", "step_bytes")):
+            with pytest.raises(InvalidError, match=error):
+                portal.map_reduce("statistics", array, step=step)
+        with pytest.raises(InvalidError, match="not done in parts"):
+            portal.map_reduce("compact", array)
+        with pytest.raises(UnknownNameError):
+            portal.map_reduce("statistic", array)
+        with pytest.raises(InvalidError, match="bins"):
+            portal.map_reduce("statistics", array, parameters={"bins": 0})
+        assert len(jobs) == before
+        with pytest.raises(InvalidError, match="Commit first"):
+            portal.map_reduce("statistics", array).wait(1)
+
+
+def test_viewers_start_none(site: Site, path: str) -> None:
+    with site.open(User("eve", frozenset({"Viewer"}))) as portal, pytest.raises(ForbiddenError):
+        portal.map_reduce("statistics", portal[path])
