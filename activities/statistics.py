@@ -90,11 +90,8 @@ class Statistics(MapReduce):
 
     def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
         """Return the statistics of each column by its name."""
-        names, moments, bins = (
-            _names(cast(DataArray, work.document)),
-            Moments(**known),
-            _bins(work.parameters),
-        )
+        names, moments = _names(cast(DataArray, work.document)), Moments(**known)
+        bins = _bins(work.parameters)
         columns = [
             summary(name, moments, number, total["fine"][number], bins) for number, name in enumerate(names)
         ]

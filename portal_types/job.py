@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
+from haywain.activity.kept import Kept
 from haywain.activity.kind import Work, activity
 from haywain.activity.map_reduce import MapReduce, Part, check_source, cuts_of
 from haywain.activity.method import method_of
@@ -145,6 +146,7 @@ class Job(Document):
             work = Work(self._portal, source, given, {"length": found.length}, {}, self.id)
             found.result = json.dumps(kind.finish(work, known, total), allow_nan=False)
             found.is_done = True
+            found.known = Kept()
             return
         found.known.store(self._p_jar, further)
         found.passed, found.planned = found.passed + 1, 0

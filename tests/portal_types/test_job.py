@@ -1,13 +1,16 @@
 """Job: work done in parts comes to what it comes to in one piece."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import haywain
 from haywain.activities.statistics import Statistics
 from haywain.activity import reduction
-from haywain.errors import DuplicateError, ForbiddenError, InvalidError, UnknownNameError
+from haywain.activity.sweeper import sweep
+from haywain.errors import DuplicateError, ForbiddenError, InvalidError, NotFoundError, UnknownNameError
 from haywain.portal import Portal, Site
 from haywain.portal_types import job as module
 from haywain.security import User
@@ -52,10 +55,12 @@ def test_parts_come_to_what_the_whole_does(site: Site, path: str, step: str | in
 
 
 @pytest.mark.usefixtures("few")
-def test_workers_do_it_together(site: Site, path: str) -> None:
-    site.workers.start(3)
-    with site.open() as portal:
-        job = portal.map_reduce("statistics", portal[path], step=8000)
+def test_workers_do_it_together(tmp_path: Path) -> None:
+    with haywain.open(str(tmp_path / "var"), workers=3) as portal:
+        array = portal.new("Data Array")
+        array.create((0, 2), "f8")  # type: ignore[attr-defined]
+        array.append(VALUES)  # type: ignore[attr-defined]
+        job = portal.map_reduce("statistics", array, step=8000)
         portal.commit()
         assert job.wait(60).result["columns"][0]["count"] == 5000
         assert job.state == "done" and job.error is None
@@ -92,6 +97,18 @@ def test_cancelled_job_runs_no_more(site: Site, path: str) -> None:
         assert job.state == "queued" and job.progress == 0.0
         job.cancel()
         assert job.wait(10).state == "cancelled" and job.result is None
+
+
+def test_job_whose_archive_is_over_stays_cancelled(site: Site, path: str, set_clock: Any) -> None:
+    with site.open() as portal:
+        job = portal.map_reduce("statistics", portal[path])
+        portal.commit()
+        job.cancel()
+        set_clock.forward(days=40)
+        sweep(site.workers)
+        with site.open() as later, pytest.raises(NotFoundError):
+            later.job(later[job.path].reduction.last)  # type: ignore[attr-defined]
+        assert job.wait(10).state == "cancelled"
 
 
 def test_source_that_is_replaced_ends_it(site: Site, path: str) -> None:

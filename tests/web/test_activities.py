@@ -117,6 +117,14 @@ def test_activity_that_makes_no_sense_is_refused(
     assert message in queue(program("analyst"), stream, 400, **content).json["detail"]
 
 
+def test_parts_of_a_job_are_its_own(site: Site, program: Client) -> None:
+    path, _ = site.transact(lambda portal: str(portal.new("Job").path))
+    agent = program("manager")
+    assert agent.get(f"/{path}/activities").json["items"] == []
+    agent.get(f"/{path}/run?kind=_plan", status=404)
+    assert "no activity" in queue(agent, path, 400, method="_plan").json["detail"]
+
+
 def test_kind_of_other_documents_is_refused(site: Site, program: Client) -> None:
     answer = queue(program("manager"), "person_module/admin", 400)
     assert "works on Data Stream, not on Person" in answer.json["detail"]

@@ -9,13 +9,10 @@
         def reduce(self, one: Arrays, other: Arrays) -> Arrays:
             return {"sum": one["sum"] + other["sum"]}
 
-        def finish(self, work: Work, known: Arrays, total: Arrays) -> Result:
-            return {"sum": total["sum"].tolist()}
-
-Run on a document (`document.activate().total()`) it goes through the parts one after the other, and a kill
-costs some of them.  As a Job (`portal.map_reduce("total", source)`) each part is an activity of its own, on
-as many Workers as there are.  `reduce` is given neighbours, so it need not commute, but it must not matter
-which of them are put together first.
+Only `map` must be said.  Run on a document (`document.activate().total()`) it goes through the parts one
+after the other, and a kill costs some of them.  As a Job (`portal.map_reduce("total", source)`) each part is
+an activity of its own, on as many Workers as there are.  `reduce` is given neighbours, so it need not
+commute, but it must not matter which of them are put together first.
 """
 
 from abc import abstractmethod
@@ -24,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from haywain.activity.kept import Arrays
@@ -57,6 +55,8 @@ class MapReduce(Kind):
     """About so much of the source is a part, where nothing else is asked for."""
     state_times = 16
     """One after the other, parts of so many times the bytes that are kept with them make a step."""
+    passes = 1
+    """How many passes there are, to tell the progress."""
 
     def length(self, source: Document) -> int:
         """Return how long a source is, in rows or bytes; raises InvalidError for what cannot be worked on."""
@@ -83,16 +83,19 @@ class MapReduce(Kind):
         """Return what a part comes to; it changes nothing."""
 
     def reduce(self, one: Arrays, other: Arrays) -> Arrays:
-        """Return what two neighbours come to together."""
-        raise NotImplementedError(f"{type(self).__name__} puts nothing together")
+        """Return what two neighbours come to together; where a kind does not say, their rows in order."""
+        return {name: np.concatenate([rows, other[name]]) for name, rows in one.items()}
 
     def again(self, known: Arrays, total: Arrays) -> Arrays | None:
         """Return what another pass over the parts is to know; None where this was the last."""
         return None
 
-    @abstractmethod
     def finish(self, work: Work, known: Arrays, total: Arrays) -> Result:
-        """Write what comes of it, in one transaction, and return the result, JSON."""
+        """Write what comes of it, in one transaction, and return the result, JSON.
+
+        Where a kind does not say, nothing is written, and the numbers are the result.
+        """
+        return {name: array.tolist() for name, array in total.items()}
 
     def run(self, work: Work) -> Generator[float, None, Result]:
         """Do all parts here, one after the other."""
@@ -123,9 +126,6 @@ class MapReduce(Kind):
             cursor |= {"done": 0, "passes": cursor.get("passes", 0) + 1}
             work.kept = _together(known, {})
             yield self.share(cursor["passes"])
-
-    passes = 1
-    """How many passes there are, to tell the progress."""
 
     def share(self, passed: float) -> float:
         """Return the progress after so many passes."""

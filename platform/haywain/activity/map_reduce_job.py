@@ -170,6 +170,8 @@ def _state(reduction: Reduction, activities: list[Activity]) -> str:
     states = {activity.state for activity in activities}
     if reduction.is_done:
         return "done"
+    if not states:  # the archive of what was cancelled is over
+        return "cancelled"
     for state in ("failed", "cancelled", "running"):
         if state in states:
             return state

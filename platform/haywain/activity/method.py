@@ -55,9 +55,9 @@ def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
     return own | {k.name: _of_kind(k) for k in registry.activities_on(cls.portal_type).values()}
 
 
-def offered(registry: "Registry", cls: type[Document]) -> list[Method]:
+def offered(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
     """Return those that people may choose; others, named with a `_`, a document asks for itself."""
-    return [method for name, method in methods_of(registry, cls).items() if not name.startswith("_")]
+    return {name: method for name, method in methods_of(registry, cls).items() if not name.startswith("_")}
 
 
 def method_of(registry: "Registry", cls: type[Document], name: str) -> Method:

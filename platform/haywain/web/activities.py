@@ -20,7 +20,7 @@ from haywain.activity.listing import Wanted, list_activities
 from haywain.activity.method import offered
 from haywain.activity.outbox import Outbox
 from haywain.document import Document
-from haywain.errors import InvalidError
+from haywain.errors import InvalidError, UnknownNameError
 from haywain.security import may
 from haywain.web.documents import json_object, json_response
 from haywain.web.parameters import given_once
@@ -35,6 +35,10 @@ def start(context: Document, request: Request) -> Response:
     name, parameters = content.pop("method", None), content.pop("parameters", {})
     if not isinstance(name, str) or not isinstance(parameters, dict):
         raise InvalidError('Say {"method": name, "parameters": {...}}')
+    if name.startswith("_"):
+        raise UnknownNameError(
+            f"activity on {context.portal_type}", name, offered(request.site.registry, type(context))
+        )
     job = context.activate(**content).queue(name, parameters)
     url = f"/api/v1/activities/{job.id}"
     response = json_response({"id": job.id, "url": url}, status=202)
@@ -44,7 +48,7 @@ def start(context: Document, request: Request) -> Response:
 
 def known(context: Document, request: Request) -> Response:
     """Answer what this user may run on a document, with the schema of each one's parameters."""
-    found = offered(request.site.registry, type(context))
+    found = offered(request.site.registry, type(context)).values()
     return json_response({"items": [_method(m) for m in found if may(request.user, m.permission, context)]})
 
 

@@ -103,7 +103,7 @@ def _waits_for(record: Activity) -> str:
 def title_of(record: Activity, request: Request) -> str:
     """Return what an activity does, as people call it."""
     kind = request.site.registry.activities.get(record.method)
-    return str(kind.title) if kind is not None else record.method.replace("_", " ").capitalize()
+    return str(kind.title) if kind is not None else record.method.strip("_").replace("_", " ").capitalize()
 
 
 def _document(path: str, request: Request) -> Document | None:

@@ -10,7 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.activity.job import seen
-from haywain.activity.method import Method, methods_of, offered
+from haywain.activity.method import Method, offered
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 from haywain.security import may, require
@@ -37,7 +37,7 @@ def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
             kind.title,
             in_labels(kind.suits(document), labels_of(kind.parameters)),
         )
-        for kind in offered(request.site.registry, type(document))
+        for kind in offered(request.site.registry, type(document)).values()
         if may(request.user, kind.permission, document)
     )
 
@@ -76,7 +76,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:  # Any: what pydantic then
 
 def _kind(document: Document, request: Request) -> Method:
     name = request.GET.get("kind", "")
-    kind = methods_of(request.site.registry, type(document)).get(name)
+    kind = offered(request.site.registry, type(document)).get(name)
     if kind is None:
         raise NotFoundError(f"There is no work {name[:40]!r} to run on a {document.portal_type}")
     require(request.user, kind.permission, document)
