@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.activity.product import check_edition, name_of, product_of
+from haywain.activity.product import check_edition, edition_of, name_of, product_of
 from haywain.analysis.peak import (
     EXACT_BYTES,
     Bands,
@@ -170,10 +170,11 @@ class Spectrum(Kind):
 
         A step is long enough that what is kept with it is little beside what it read.
         """
+        edition = work.cursor.setdefault("edition", edition_of(work.document))
         size = max(self.piece_samples, segment_length(source.count), block_length(source.count))
         for number, start in enumerate(range(first, source.count, size), start=1):
             work.check()
-            check_edition(work, "stream" if isinstance(work.document, DataStream) else "array")
+            check_edition(work.document, edition)
             stop = min(start + size, source.count)
             is_step = number % self.step_pieces == 0 and stop < source.count
             yield start, source.read(start, stop), is_step

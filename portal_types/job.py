@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from haywain.activity.kept import Kept
 from haywain.activity.kind import Work, activity
-from haywain.activity.map_reduce import MapReduce, Part, check_source, cuts_of
+from haywain.activity.map_reduce import MapReduce, Part, cuts_of
 from haywain.activity.method import method_of
-from haywain.activity.product import edition_of
+from haywain.activity.product import check_edition, edition_of
 from haywain.activity.reduction import FAN, GROUPS_AT_ONCE, Reduction
 from haywain.document import Document, Properties
 from haywain.errors import InvalidError, NotFoundError
@@ -123,7 +123,7 @@ class Job(Document):
         """Do one part."""
         kind, source, given = self._given()
         found = self._reduction
-        check_source(source, found.edition)
+        check_edition(source, found.edition)
         start, stop = found.span(number)
         arrays = kind.map(Part(source, start, stop, given, found.known.load()))
         found.put(self._p_jar, (found.passed, 0, number), arrays)
@@ -139,7 +139,7 @@ class Job(Document):
         """Begin another pass, or end the Job with its result."""
         kind, source, given = self._given()
         found = self._reduction
-        check_source(source, found.edition)
+        check_edition(source, found.edition)
         known, total = found.known.load(), found.total()
         further = kind.again(known, total)
         if further is None:

@@ -170,7 +170,7 @@ def test_stream_replaced_meanwhile_is_noticed(stored: Stored, site: Site) -> Non
         portal.commit()
         site.transact(lambda other: other[path].replace(wav(tone(2000))))
         portal.abort()
-        with pytest.raises(InvalidError, match="The stream was replaced while it was read"):
+        with pytest.raises(InvalidError, match=r"The Data Stream .* was replaced while it was read"):
             next(steps)
 
 
@@ -212,7 +212,7 @@ def test_cut_wav_is_taken_where_that_is_accepted(run: Run, stored: Stored) -> No
 def test_array_replaced_meanwhile_is_noticed(site: Site, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old rows and new ones make no result together; rows that are appended do no harm."""
     monkeypatch.setattr("haywain.activities.statistics.Statistics.step_bytes", 1 << 13)
-    monkeypatch.setattr("haywain.activities.statistics.STATE_TIMES", 0)
+    monkeypatch.setattr("haywain.activities.statistics.Statistics.state_times", 0)
     with site.open() as portal:
         array: Any = portal.new("Data Array", rate_hz=8000.0)
         array.create((60_000, 1), "<f8")
@@ -225,7 +225,7 @@ def test_array_replaced_meanwhile_is_noticed(site: Site, kind: str, monkeypatch:
         next(steps)
         array.create((60_000, 1), "<f8")
         portal.commit()
-        with pytest.raises(InvalidError, match="The array was replaced while it was read"):
+        with pytest.raises(InvalidError, match=r"The Data Array .* was replaced while it was read"):
             next(steps)
 
 

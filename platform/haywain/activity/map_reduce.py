@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from haywain.activity.kept import Arrays
 from haywain.activity.kind import Kind, Result, Work
-from haywain.activity.product import edition_of
+from haywain.activity.product import check_edition, edition_of
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.values import MIB
@@ -112,7 +112,7 @@ class MapReduce(Kind):
                 if number < done:
                     continue
                 work.check()
-                check_source(source, edition)
+                check_edition(source, edition)
                 found = self.map(Part(source, start, stop, work.parameters, known, work.check))
                 total = self.reduce(total, found) if total else found
                 kept_at += stop - start
@@ -144,12 +144,6 @@ def cuts_of(kind: MapReduce, source: Document, length: int, step_bytes: int, giv
         if len(found) > PARTS_MAX:
             raise InvalidError(f"{PARTS_MAX} parts are the most; take longer steps than {step_bytes} bytes")
     return found
-
-
-def check_source(source: Document, edition: int) -> None:
-    """Raise InvalidError if the source's content is another one than as the work began."""
-    if edition_of(source) != edition:
-        raise InvalidError(f"{source.path} was replaced while it was read; run it again")
 
 
 def _together(known: Arrays, total: Arrays) -> Arrays:

@@ -6,7 +6,6 @@ from haywain.document import NAME_LENGTH, Document
 from haywain.errors import InvalidError
 
 if TYPE_CHECKING:
-    from haywain.activity.kind import Work
     from haywain.portal import Portal
 
 
@@ -39,10 +38,12 @@ def edition_of(document: Document) -> int:
     return int(getattr(document, "edition", 0))
 
 
-def check_edition(work: "Work", what: str) -> None:
-    """Raise InvalidError if the content of an activity's document is another than as it began."""
-    if edition_of(work.document) != work.cursor.setdefault("edition", edition_of(work.document)):
-        raise InvalidError(f"The {what} was replaced while it was read; run it again")
+def check_edition(document: Document, edition: int) -> None:
+    """Raise InvalidError if the content of a document is another than that of an edition."""
+    if edition_of(document) != edition:
+        raise InvalidError(
+            f"The {document.portal_type} {name_of(document)} was replaced while it was read; run it again"
+        )
 
 
 def name_of(document: Document) -> str:
