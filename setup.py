@@ -34,6 +34,8 @@ SERVER = [
     "ZEO>=6",
     "ZODB>=6",
     "argon2-cffi>=23.1",
+    "celery>=5.5",  # `haywain worker`
+    "cronsim>=2.6",  # when a Schedule is due: cron expressions, right across a change of the clocks
     "greenlet>=3.1",  # ingestion requests wait without a thread each; SQLAlchemy has it too
     "jinja2>=3.1",
     "msgpack>=1.1",  # streams; msgspec wants whole objects
@@ -47,6 +49,7 @@ SERVER = [
     "pyramid-jinja2>=2.10",
     "pyramid-retry>=2.1",
     "pyramid-tm>=2.6",
+    "redis>=5",
     "scipy>=1.14",
     "setuptools<82",  # Pyramid 2.1 imports pkg_resources, which setuptools 82 dropped
     "transaction>=5",
@@ -58,7 +61,7 @@ SERVER = [
     "zstandard>=0.23",
 ]
 
-SCIENCE = ["scipy>=1.14"]
+SCIENCE = ["joblib>=1.4", "scikit-learn>=1.5", "scipy>=1.14", "skops>=0.11"]
 
 TEST = [
     "WebTest>=3",
