@@ -49,7 +49,7 @@ class Statistics(MapReduce):
             return error.detail
         return ""
 
-    def length(self, source: Document) -> int:
+    def length(self, source: Document, given: BaseModel) -> int:
         """Return the rows there are."""
         array = cast(DataArray, source)
         _names(array)
@@ -76,7 +76,7 @@ class Statistics(MapReduce):
         rows = _numbers(array.read(part.start, max(min(part.stop, len(array)), part.start)))
         if not part.known:
             return vars(Moments.of(rows))
-        return {"fine": histogram(rows, Moments(**part.known), FINE_BINS)}
+        return {"fine": histogram(rows, part.known["low"], part.known["high"], FINE_BINS)}
 
     def reduce(self, one: Arrays, other: Arrays) -> Arrays:
         """Put two stretches of rows together."""
@@ -86,11 +86,14 @@ class Statistics(MapReduce):
 
     def again(self, known: Arrays, total: Arrays) -> Arrays | None:
         """Count in a second pass, between the extremes that the first has found."""
-        return None if known else total
+        if known:
+            return None
+        return {name if name in ("low", "high") else f"_{name}": array for name, array in total.items()}
 
     def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
         """Return the statistics of each column by its name."""
-        names, moments = _names(cast(DataArray, work.document)), Moments(**known)
+        names = _names(cast(DataArray, work.document))
+        moments = Moments(**{name.removeprefix("_"): array for name, array in known.items()})
         bins = _bins(work.parameters)
         columns = [
             summary(name, moments, number, total["fine"][number], bins) for number, name in enumerate(names)

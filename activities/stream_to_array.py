@@ -1,125 +1,43 @@
 """Stream to array: the records of a Data Stream become rows of a Data Array."""
 
 import json
-from collections.abc import Callable, Generator
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Generator, Iterator
+from typing import Any, cast
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+import numpy as np
+from pydantic import BaseModel
 
-from haywain.activity.kind import Kind, NoParameters, Work
+from haywain.activities._reading import SAID, ReadingParameters, default_of, read_as
+from haywain.activity.kept import Arrays
+from haywain.activity.kind import Work
+from haywain.activity.map_reduce import Part
 from haywain.activity.product import name_of, product_of
-from haywain.analysis.delimited import DelimitedReader, open_delimited
-from haywain.analysis.packed import open_packed
-from haywain.analysis.raw import open_raw
-from haywain.analysis.rows import Layout, RowReader, check_row_shape, parse_dtype
-from haywain.analysis.sniff import format_of
-from haywain.analysis.wav import open_wav
-from haywain.document import NAME_LENGTH, Document
+from haywain.activity.row_map import RowMap, describe
+from haywain.analysis.rows import Layout, Rows, pieces_of
+from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_stream import DataStream
 from haywain.portal_types.progress_indicator import ProgressIndicator
 from haywain.store.array import Array
-from haywain.values import MIB, Column
+from haywain.values import MIB
 
-_DELIMITERS = {"tab": "\t", "space": " ", "auto": ""}
-_SAID = ("format", "dtype", "row_shape", "delimiter", "header")
-_ONLY = {
-    "dtype": ("csv", "msgpack", "raw"),
-    "row_shape": ("raw",),
-    "delimiter": ("csv",),
-    "header": ("csv",),
-    "accept_cut": ("wav",),
-}
-"""Which formats a parameter is for."""
+PIECE_BYTES = 4 * MIB
+"""Bytes of a part that become rows at once."""
 
 
-def _word_of_delimiter(value: Any) -> Any:  # Any: what was given; pydantic checks the type
-    return {"\t": "tab", " ": "space", "": "auto"}.get(value, value) if isinstance(value, str) else value
-
-
-def _word_of_header(value: Any) -> Any:  # Any: as above
-    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
-
-
-def _text_of_shape(value: Any) -> Any:  # Any: as above
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in text.split(",") if n.strip())
-
-
-def _checked(check: Callable[[], object], value: str) -> str:
-    """Return a value that passes a check; raises ValueError as pydantic wants it."""
-    try:
-        check()
-    except InvalidError as error:
-        raise ValueError(error.detail.partition(": ")[2] or error.detail) from error
-    return value
-
-
-class _Parameters(NoParameters):
-    format: Literal["auto", "wav", "csv", "msgpack", "raw"] = Field(
-        "auto", description="What the bytes are; auto looks at them and at the name. Only raw must be said."
-    )
-    dtype: str = Field(
-        "",
-        title="Type",
-        validate_default=True,
-        max_length=1000,
-        description="Type of the numbers, such as <f4 or M8[ms],f8. Needed for raw; otherwise float64.",
-    )
-    row_shape: Annotated[str, BeforeValidator(_text_of_shape)] = Field(
-        "",
-        title="Shape of a row",
-        max_length=100,
-        pattern=r"^(\d+( *, *\d+)*)?$",
-        examples=["2 or 3,4"],
-        description="For raw: how many numbers a row has, such as 2 or 3,4. Empty: one.",
-    )
-    delimiter: Annotated[
-        Literal["auto", ",", ";", "tab", "|", "space"], BeforeValidator(_word_of_delimiter)
-    ] = Field("auto", description="For csv: what stands between two fields.")
-    header: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_word_of_header)] = Field(
-        "auto", description="For csv: whether the first line names the columns."
-    )
-    reference: str = Field(
-        "", max_length=NAME_LENGTH, description="Name of the array. Empty: that of the stream."
-    )
-    accept_cut: bool = Field(
-        False,
-        title="Accept a cut recording",
-        description="For wav: take what is there of a recording that is cut short.",
-    )
-    start_over: bool = Field(
-        False, description="Read everything again; the array is replaced at once when all is read."
-    )
-
-    @field_validator("dtype")
-    @classmethod
-    def _is_a_type(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.data.get("format") == "raw":
-            raise ValueError("raw bytes need a type, such as <f4")
-        return _checked(lambda: parse_dtype(value), value) if value else value
-
-    @field_validator("row_shape")
-    @classmethod
-    def _is_a_shape(cls, value: str) -> str:
-        return _checked(lambda: check_row_shape(_sizes(value)), value)
-
-
-class StreamToArray(Kind):
+class StreamToArray(RowMap):
     """Read a stream record by record and append the rows to an array, in steps of about 32 MiB.
 
     The position lies in a Progress Indicator, which moves with the rows: run again on a stream that grew, it
-    appends what came; after a kill nothing is lost or doubled.
+    appends what came; after a kill nothing is lost or doubled.  As a Job it reads everything anew, in parts
+    that end between two records, and the array is replaced at once when all is read.
     """
 
     name = "stream_to_array"
     title = "Make an array"
     portal_types = ("Data Stream",)
-    parameters = _Parameters
+    parameters = ReadingParameters
     step_bytes = 32 * MIB
 
     def suits(self, document: Document) -> str:
@@ -129,9 +47,9 @@ class StreamToArray(Kind):
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Append what is new; the result names the array, and tells its rows and those appended."""
         stream = cast(DataStream, work.document)
-        given = cast(_Parameters, work.parameters)
+        given = cast(ReadingParameters, work.parameters)
         indicator = self._indicator(work, given)
-        said, reader = _read_as(stream, given, self._said_before(indicator, stream, given))
+        said, reader = read_as(stream, given, self._said_before(indicator, stream, given))
         target = self._target(work, indicator, reader.layout, given)
         first = work.cursor.setdefault("first", 0 if given.start_over else indicator.position.rows)
         while True:
@@ -150,16 +68,69 @@ class StreamToArray(Kind):
             yield min(offset / max(stream.size, 1), 1.0)
         if given.start_over:
             target.adopt(indicator.end_draft())
-            _describe(target, reader.layout)
+            describe(target, reader.layout)
         if offset < stream.size:
             work.log(f"{stream.size - offset} bytes from byte {offset} on are no whole row yet")
         rows_now = indicator.position.rows
         return {"array": target.path, "rows": rows_now, "appended": rows_now - first}
 
-    def _indicator(self, work: Work, given: _Parameters) -> ProgressIndicator:
+    # -- in parts
+    def check_given(self, source: Document, given: BaseModel) -> None:
+        """Refuse what is no such records at its begin."""
+        read_as(cast(DataStream, source), cast(ReadingParameters, given), {})
+
+    def cuts(self, source: Document, length: int, step_bytes: int, given: BaseModel) -> Iterator[int]:
+        """Cut between two records."""
+        stream = cast(DataStream, source)
+        _, reader = read_as(stream, cast(ReadingParameters, given), {})
+        return reader.cuts(stream.open(), length, step_bytes)
+
+    def layout(self, source: Document, given: BaseModel) -> Layout:
+        """Return what the rows look like."""
+        return read_as(cast(DataStream, source), cast(ReadingParameters, given), {})[1].layout
+
+    def rows(self, part: Part) -> Iterator[Rows]:
+        """Yield the rows of the records of a part."""
+        return (rows for rows, _ in self._pieces(part))
+
+    def _pieces(self, part: Part) -> Iterator[tuple[Rows, int]]:
+        stream = cast(DataStream, part.source)
+        _, reader = read_as(stream, cast(ReadingParameters, part.parameters), {})
+        return pieces_of(reader, stream.open(), part.start, part.stop, PIECE_BYTES)
+
+    def map(self, part: Part) -> Arrays:
+        """Append the rows of a part to its array, and tell up to which byte they go."""
+        assert part.rows is not None
+        end = part.start
+        for rows, end in self._pieces(part):  # noqa: B007  # the last one is used
+            part.check()
+            part.rows.append(rows)
+        return {"rows": np.array([part.rows.rows]), "ends": np.array([end])}
+
+    def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
+        """Replace the rows of the array, and move its indicator."""
+        stream, given = cast(DataStream, work.document), cast(ReadingParameters, work.parameters)
+        said, reader = read_as(stream, given, {})
+        indicator = self._indicator(work, given)
+        target = work.target or _target_of(indicator) or self._product(work, indicator)
+        assert work.rows is not None
+        rows, array = work.rows.rows, cast(DataArray, target)
+        array.adopt(work.rows)
+        describe(array, reader.layout)
+        indicator.edit(target=array.path)
+        indicator.move(int(total["ends"][-1]), rows, stream.edition, said)
+        return {"array": array.path, "rows": rows, "appended": rows}
+
+    def _product(self, work: Work, indicator: ProgressIndicator) -> Document:
+        purpose = f"{self.name} {indicator.reference}"
+        return product_of(work.portal, work.document, purpose, "Data Array", indicator.reference)
+
+    def _indicator(self, work: Work, given: ReadingParameters) -> ProgressIndicator:
         """Return the indicator of this stream and this array, made at the first run."""
         reference = given.reference or name_of(work.document)
         key = f"{work.document.uid} {self.name} {reference}"
+        if work.target is not None:
+            reference, key = name_of(work.target), f"{work.document.uid} {self.name} to {work.target.uid}"
         found = work.portal.root.find("progress", key)
         if found is None:
             found = work.portal.new(
@@ -168,16 +139,16 @@ class StreamToArray(Kind):
         return cast(ProgressIndicator, found)
 
     def _said_before(
-        self, indicator: ProgressIndicator, stream: DataStream, given: _Parameters
+        self, indicator: ProgressIndicator, stream: DataStream, given: ReadingParameters
     ) -> dict[str, Any]:  # Any: JSON
         """Return how the rows there are were read; raises InvalidError if it is now to be another way."""
         if given.start_over or not indicator.position.reading or not _target_of(indicator):
             return {}
         _check_edition(indicator, stream, given, "")
         before: dict[str, Any] = json.loads(indicator.position.reading)
-        for name in _SAID:
+        for name in SAID:
             now = getattr(given, name)
-            if now != _default(name) and now != before[name]:
+            if now != default_of(name) and now != before[name]:
                 raise InvalidError(
                     f"{name}: the rows so far were read with {_told(before[name], name)}, not {now!r};"
                     " set start_over to read them all in another way"
@@ -185,21 +156,14 @@ class StreamToArray(Kind):
         return before
 
     def _target(
-        self, work: Work, indicator: ProgressIndicator, layout: Layout, given: _Parameters
+        self, work: Work, indicator: ProgressIndicator, layout: Layout, given: ReadingParameters
     ) -> DataArray:
         """Return the array to append to; begin it, or the draft that will replace its rows."""
         target = _target_of(indicator)
         if target is None:
-            made = product_of(
-                work.portal,
-                work.document,
-                f"{self.name} {indicator.reference}",
-                "Data Array",
-                indicator.reference,
-            )
-            target = cast(DataArray, made)
+            target = cast(DataArray, self._product(work, indicator))
             target.create((0, *layout.row_shape), layout.dtype)
-            _describe(target, layout)
+            describe(target, layout)
             indicator.edit(target=target.path, offset=0, rows=0)
             work.cursor["first"] = 0
         if given.start_over:
@@ -229,7 +193,9 @@ def _target_of(indicator: ProgressIndicator) -> DataArray | None:
     return found if isinstance(found, DataArray) and found.is_created else None
 
 
-def _check_edition(indicator: ProgressIndicator, stream: DataStream, given: _Parameters, maker: str) -> None:
+def _check_edition(
+    indicator: ProgressIndicator, stream: DataStream, given: ReadingParameters, maker: str
+) -> None:
     """Raise InvalidError if the stream's bytes are others than those that were read so far."""
     at = indicator.draft_position if given.start_over else indicator.position
     if given.start_over and indicator.maker != maker:
@@ -241,43 +207,3 @@ def _check_edition(indicator: ProgressIndicator, stream: DataStream, given: _Par
             f"The stream was replaced after its bytes up to {at.offset} were read;"
             " set start_over to make the array anew"
         )
-
-
-def _describe(target: DataArray, layout: Layout) -> None:
-    """Name the columns, and tell the rate."""
-    names = layout.names if len(layout.names) <= 10_000 else ()
-    columns = tuple(Column(name)._asdict() for name in names)
-    target.edit(columns=columns, rate_hz=layout.rate_hz)
-
-
-def _read_as(stream: DataStream, given: _Parameters, before: dict[str, Any]) -> tuple[str, RowReader]:
-    """Return how the bytes are read, as JSON, and a reader of them; raises InvalidError."""
-    said = before or {name: getattr(given, name) for name in _SAID}
-    if said["format"] == "auto":
-        said["format"] = format_of(stream.read(0, 4096), stream.content_type, stream.reference)
-    for name, formats in _ONLY.items():
-        if getattr(given, name) != _default(name) and said["format"] not in formats:
-            raise InvalidError(
-                f"{name}: the stream is {said['format']}, and this is for {' and '.join(formats)};"
-                " leave it out"
-            )
-    reader = _reader(stream, said, given)
-    if isinstance(reader, DelimitedReader):
-        said["delimiter"] = _word_of_delimiter(reader.delimiter)
-    return json.dumps(said), reader
-
-
-def _default(name: str) -> Any:  # Any: of whatever type
-    return _Parameters.model_fields[name].default
-
-
-def _reader(stream: DataStream, said: dict[str, Any], given: _Parameters) -> RowReader:  # Any: JSON
-    file = stream.open()
-    if said["format"] == "wav":
-        return open_wav(file, given.accept_cut)
-    if said["format"] == "msgpack":
-        return open_packed(file, said["dtype"])
-    if said["format"] == "raw":
-        return open_raw(said["dtype"], _sizes(said["row_shape"]))
-    delimiter = _DELIMITERS.get(said["delimiter"], said["delimiter"])
-    return open_delimited(file, delimiter, {"yes": True, "no": False}.get(said["header"]), said["dtype"])

@@ -23,7 +23,7 @@ from haywain.store.database import read_current
 from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
-from haywain.store.layout import layout_of
+from haywain.store.layout import fingerprint, layout_of
 from haywain.store.moment import tid_at
 from haywain.store.passing import passing
 from haywain.store.pyramid import Pyramid, Step
@@ -308,6 +308,11 @@ class DataArray(Document):
         read_current(self)
         if self._array is not None:
             read_current(self._array.changes)
+
+    def fingerprint(self, start: int, stop: int) -> bytes:
+        """Return what stays the same as long as nothing is written to the rows [start, stop)."""
+        found = self._created()
+        return fingerprint(found, start * found.row_bytes, min(stop, found.rows) * found.row_bytes)
 
     def compact_block(self, number: int) -> None:
         """Store a Block (64 MiB at most) anew, as one extent."""

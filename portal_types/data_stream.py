@@ -229,6 +229,18 @@ class DataStream(Document):
         head = self.read(self.start, self.start + _SAMPLE_BYTES)
         return record_reader(head, self.content_type, self.reference, self.properties.record_format)
 
+    def fingerprint(self, start: int, stop: int) -> bytes:
+        """Return what stays the same as long as the bytes [start, stop) do."""
+        return f"{self.edition} {start} {stop}".encode()
+
+    def cuts(self, step_bytes: int, stop: int | None = None) -> Iterator[int]:
+        """Yield where to cut the bytes up to `stop` into parts of about so many bytes, of whole objects.
+
+        The last one is `stop`; each object lies in one part.  Objects are those of `records`.
+        """
+        start, end = self._range(None, stop)
+        return self._reader().cuts(self.read, start, end, step_bytes)
+
     # -- care
     def close_tail(self) -> None:
         """Close the generation at the end, so that it can be sealed or expire."""

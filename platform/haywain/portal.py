@@ -206,16 +206,18 @@ class Portal:
         self,
         kind: str,
         source: Document,
+        target: Document | None = None,
         *,
         step: str | int = 0,
         parameters: dict[str, Any] | None = None,  # Any: the kind knows the types
     ) -> "MapReduceJob":
         """Have a kind of work done in parts of about `step` bytes (`64 MiB`; 0: as the kind has it).
 
-        It runs once this transaction has committed, on all Workers there are.  Raises UnknownNameError,
+        What comes of it goes to `target`, where the kind writes to such a document; else it makes one.  It
+        runs once this transaction has committed, on all Workers there are.  Raises UnknownNameError,
         InvalidError or ForbiddenError.
         """
-        return self.site.workers.map_reduce(self, kind, source, step, parameters)
+        return self.site.workers.map_reduce(self, kind, source, step, parameters, target)
 
     def job(self, id: str) -> "Job":
         """Return the handle on an activity of this user, a Manager's on any; raises NotFoundError."""

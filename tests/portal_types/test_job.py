@@ -8,7 +8,7 @@ import pytest
 
 import haywain
 from haywain.activities.statistics import Statistics
-from haywain.activity import reduction
+from haywain.activity import memory, reduction
 from haywain.activity.sweeper import sweep
 from haywain.errors import DuplicateError, ForbiddenError, InvalidError, NotFoundError, UnknownNameError
 from haywain.portal import Portal, Site
@@ -143,3 +143,41 @@ def test_what_makes_no_sense_is_refused_at_once(site: Site, path: str) -> None:
 def test_viewers_start_none(site: Site, path: str) -> None:
     with site.open(User("eve", frozenset({"Viewer"}))) as portal, pytest.raises(ForbiddenError):
         portal.map_reduce("statistics", portal[path])
+
+
+def test_parts_whose_rows_are_as_they_were_are_not_done_again(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = list[int]()
+    real = Statistics.map
+
+    def counted(self: Statistics, part: Any) -> Any:
+        done.append(part.start)
+        return real(self, part)
+
+    monkeypatch.setattr(Statistics, "map", counted)
+
+    def run(portal: Portal) -> Any:
+        done.clear()
+        job = portal.map_reduce("statistics", portal[path], step="16 KiB", parameters={"bins": 4})
+        portal.commit()
+        result = job.wait(60).result
+        assert job.state == "done"
+        reused = portal[job.path].reduction.reused()  # type: ignore[attr-defined]
+        assert len(done) + reused == 10
+        return result
+
+    monkeypatch.setattr(memory, "MEMORY_SHARE", 0.01)
+    monkeypatch.setattr(module, "MEMORY_SHARE", 0.01)
+    with site.open() as portal:
+        portal[path][:1] = VALUES[:1]  # type: ignore[index]  # rows of a small append lie together until then
+        first = run(portal)
+        assert len(done) == 10
+        assert run(portal) == first and done == []
+        portal[path][1500:1501] = [[0.5, 99.5]]  # type: ignore[index]
+        other = run(portal)
+        assert done == [1024, 1024] and other != first
+        portal[path][4500:4501] = [[0.5, 1e6]]  # type: ignore[index]
+        run(portal)  # the second pass rests on the extremes that the first has found
+        assert done == [4096, 0, 1024, 2048, 3072, 4096]
+        assert len(portal[path]) == 5000  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ with each step, a kill costs that step and not the pass.  They lie in pieces of 
 and a piece that is the same as at the step before is not written again.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from haywain.store.chunk import RECORD_SIZE, Record, checked
 from haywain.store.rows import flat
 from haywain.values import MIB
 
-KEPT_BYTES = 128 * MIB
+KEPT_BYTES = 256 * MIB
 """Most bytes that an activity keeps."""
 
 Arrays = dict[str, NDArray[Any]]  # Any: numbers of whatever dtype
@@ -36,9 +38,21 @@ class Kept(Persistent):  # type: ignore[misc]  # persistent has no types
         self.layouts: dict[str, tuple[str, tuple[int, ...]]] = {}  # replaced, never changed in place
         self.pieces: dict[str, tuple[_Piece, ...]] = {}  # the same
 
-    def load(self) -> Arrays:
-        """Return the arrays, as copies; raises CorruptDataError."""
-        return {name: self._array(name) for name in self.layouts}
+    def load(self, is_wanted: Callable[[str], bool] = lambda _name: True) -> Arrays:
+        """Return the arrays whose names are wanted, as copies; raises CorruptDataError."""
+        return {name: self._array(name) for name in self.layouts if is_wanted(name)}
+
+    def told(self, is_wanted: Callable[[str], bool] = lambda _name: True) -> bytes:
+        """Return what is the same as long as the arrays with wanted names are; it loads none of them."""
+        pieces = {name: [checksum for checksum, _ in some] for name, some in self.pieces.items()}
+        names = sorted(filter(is_wanted, self.layouts))
+        return repr([(name, self.layouts[name], pieces[name]) for name in names]).encode()
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all arrays."""
+        sizes = ((np.dtype(dtype).itemsize, shape) for dtype, shape in self.layouts.values())
+        return sum(itemsize * math.prod(shape) for itemsize, shape in sizes)
 
     def _array(self, name: str) -> NDArray[Any]:
         dtype, shape = self.layouts[name]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from haywain.store.array import Array
 from haywain.store.database import read_current
 
 if TYPE_CHECKING:
@@ -120,9 +121,13 @@ class Work:
     cursor: dict[str, Any] = field(default_factory=dict)  # Any: JSON
     """How far it is, JSON; kept with each step."""
     kept: dict[str, NDArray[Any]] = field(default_factory=dict)  # Any: numbers of whatever dtype
-    """What it has summed up so far, arrays of at most 128 MiB; kept with each step that has changed it."""
+    """What it has summed up so far, arrays of at most 256 MiB; kept with each step that has changed it."""
     id: str = ""
     """The activity's id: the idempotency key of what it does outside of the portal."""
+    rows: Array | None = None
+    """An array that nobody else sees, kept with each step: rows gather here until a document adopts them."""
+    target: "Document | None" = None
+    """The document that what comes of it goes to, where the user has named one."""
     on_check: Callable[[], None] = lambda: None
     """What `check` calls; the runner's."""
     lines: list[str] = field(default_factory=list)

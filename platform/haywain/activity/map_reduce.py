@@ -29,6 +29,7 @@ from haywain.activity.kind import Kind, Result, Work
 from haywain.activity.product import check_edition, edition_of
 from haywain.document import Document
 from haywain.errors import InvalidError
+from haywain.store.array import Array
 from haywain.values import MIB
 
 PARTS_MAX = 100_000
@@ -44,6 +45,8 @@ class Part:
     parameters: BaseModel
     known: Arrays = field(default_factory=dict)
     """What the passes before this one have found; empty in the first."""
+    rows: Array | None = None
+    """Where the rows of this part go, for a `RowMap`."""
     check: Callable[[], None] = lambda: None
     """Raises where the work is to end: to be called in long loops."""
 
@@ -57,8 +60,12 @@ class MapReduce(Kind):
     """One after the other, parts of so many times the bytes that are kept with them make a step."""
     passes = 1
     """How many passes there are, to tell the progress."""
+    version = 1
+    """To be raised when the parts come to something else than before: then nothing remembered holds."""
+    makes = ""
+    """The Portal Type of what `finish` writes to, which a Job may be given as its target."""
 
-    def length(self, source: Document) -> int:
+    def length(self, source: Document, given: BaseModel) -> int:
         """Return how long a source is, in rows or bytes; raises InvalidError for what cannot be worked on."""
         return source.size
 
@@ -78,6 +85,11 @@ class MapReduce(Kind):
         """Return how much of the source is so many bytes, in its unit; at least 1."""
         return max(step_bytes, 1)
 
+    def rests_on(self, source: Document, start: int, stop: int, given: BaseModel) -> bytes:
+        """Return what is the same as long as a part comes to the same; b"" where that is not known."""
+        told: Callable[[int, int], bytes] | None = getattr(source, "fingerprint", None)
+        return told(start, stop) if told is not None else b""
+
     @abstractmethod
     def map(self, part: Part) -> Arrays:
         """Return what a part comes to; it changes nothing."""
@@ -87,7 +99,10 @@ class MapReduce(Kind):
         return {name: np.concatenate([rows, other[name]]) for name, rows in one.items()}
 
     def again(self, known: Arrays, total: Arrays) -> Arrays | None:
-        """Return what another pass over the parts is to know; None where this was the last."""
+        """Return what another pass over the parts is to know; None where this was the last.
+
+        What has a name that begins with `_` is kept for `finish`, and not given to the parts.
+        """
         return None
 
     def finish(self, work: Work, known: Arrays, total: Arrays) -> Result:
@@ -101,7 +116,7 @@ class MapReduce(Kind):
         """Do all parts here, one after the other."""
         cursor, source = work.cursor, work.document
         self.check_given(source, work.parameters)
-        length = cursor.setdefault("length", self.length(source))
+        length = cursor.setdefault("length", self.length(source, work.parameters))
         edition = cursor.setdefault("edition", edition_of(source))
         ends = cuts_of(self, source, length, self.step_bytes, work.parameters)
         known, total = _apart(work.kept)
@@ -113,7 +128,8 @@ class MapReduce(Kind):
                     continue
                 work.check()
                 check_edition(source, edition)
-                found = self.map(Part(source, start, stop, work.parameters, known, work.check))
+                told = {name: array for name, array in known.items() if is_for_parts(name)}
+                found = self.map(Part(source, start, stop, work.parameters, told, work.rows, work.check))
                 total = self.reduce(total, found) if total else found
                 kept_at += stop - start
                 if self._is_step(source, kept_at, known, total) and stop < length:
@@ -144,6 +160,11 @@ def cuts_of(kind: MapReduce, source: Document, length: int, step_bytes: int, giv
         if len(found) > PARTS_MAX:
             raise InvalidError(f"{PARTS_MAX} parts are the most; take longer steps than {step_bytes} bytes")
     return found
+
+
+def is_for_parts(name: str) -> bool:
+    """Return whether what is known under a name is given to the parts."""
+    return not name.startswith("_")
 
 
 def _together(known: Arrays, total: Arrays) -> Arrays:

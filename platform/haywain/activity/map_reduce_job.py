@@ -36,7 +36,12 @@ class _JobDocument(Protocol):
 
 
 def map_reduce(
-    portal: "Portal", kind: str, source: "Document", step: str | int, parameters: dict[str, Any] | None
+    portal: "Portal",
+    kind: str,
+    source: "Document",
+    step: str | int,
+    parameters: dict[str, Any] | None,
+    target: "Document | None" = None,
 ) -> "MapReduceJob":
     """Make a Job in the portal's transaction; it runs once that has committed.
 
@@ -49,7 +54,8 @@ def map_reduce(
         kind=kind,
         source=source.path,
         step_bytes=_bytes(step),
-        parameters=json.dumps(parameters or {}),
+        parameters=json.dumps(parameters or {}, sort_keys=True),
+        target=target.path if target is not None else "",
     )
     try:
         cast(_JobDocument, made).begin()

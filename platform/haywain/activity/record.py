@@ -9,6 +9,7 @@ from persistent import Persistent
 from haywain import clock
 from haywain.activity.kept import Kept
 from haywain.security import User
+from haywain.store.array import Array
 
 LOG_LINES = 200
 """Lines of its log that an activity keeps, the last ones."""
@@ -65,6 +66,7 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
     progress: float = 0.0
     cursor: str = "{}"
     kept: Kept | None = None  # until it is done
+    rows: Array | None = None  # the same
     result: str = "null"
     error: str = ""
     trace: str = ""

@@ -8,16 +8,23 @@
 Each is an activity on the Job that waits for a tag of those below it, so nothing but the outbox knows who is
 next; what it found lies under (pass, level, number), so that to do it twice is to do it once.  It lies beside
 the Job's own record: parts that end at once do not conflict there.
+
+A part that comes to rows has an array of its own in `drafts`; behind the last turn they are copied into
+`whole`, Block by Block.  `memory` keeps what the parts came to for the next Job that does the same, with what
+that rested on: it takes those again whose bytes are as they were.
 """
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
 
 from haywain.activity.kept import Arrays, Kept
+from haywain.activity.row_map import begin_whole
 from haywain.errors import InvalidError
+from haywain.store.array import Array
 
 if TYPE_CHECKING:
     from haywain.activity.map_reduce import MapReduce
@@ -38,15 +45,22 @@ class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
     """The parts of a Job, and what they have come to."""
 
     length = edition = passed = planned = 0
+    tid = ""  # of the last transaction that was seen when the source was cut
     ends: tuple[int, ...] = ()
     last = ""  # id of the activity that ends this pass
     result = "null"
     is_done = False
+    whole: Array | None = None
+    starts: tuple[int, ...] = ()  # at which byte of it the rows of each part begin
+    before: OOBTree | None = None  # the memory of the Job before
 
     def __init__(self) -> None:
         """Begin before the first part."""
         self.known = Kept()
         self.found = OOBTree()  # (pass, level, number) -> Kept
+        self.drafts = OOBTree()  # number -> Array
+        self.memory = OOBTree()  # (pass, number) -> (what it rested on, Kept)
+        self.reused = Length()
 
     @property
     def levels(self) -> int:
@@ -69,11 +83,18 @@ class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
         """Return the tag of a node of this pass, which it shares with those it is merged with."""
         return f"{job.path} {self.passed}.{level}.{number // FAN}"
 
-    def put(self, connection: "PortalConnection", node: Node, arrays: Arrays) -> None:
-        """Keep what a node has come to."""
-        kept = Kept()
-        kept.store(connection, arrays)
-        self.found[node] = kept
+    def remembered(self, number: int, rests_on: bytes) -> Kept | None:
+        """Return what a part came to the last time, if it rested on the same."""
+        found = None if self.before is None else self.before.get((self.passed, number))
+        return found[1] if found is not None and found[0] == rests_on else None
+
+    def keep(self, number: int, rests_on: bytes, kept: Kept, is_reused: bool) -> None:
+        """Have what a part came to, and remember it."""
+        self.found[self.passed, 0, number] = kept
+        if rests_on:
+            self.memory[self.passed, number] = (rests_on, kept)
+        if is_reused:
+            self.reused.change(1)
 
     def merge(self, connection: "PortalConnection", kind: "MapReduce", node: Node) -> None:
         """Put together what lies below a node, in its order; raises InvalidError if something is missing."""
@@ -83,7 +104,21 @@ class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
         for other in below:
             found = self._take((passed, level - 1, other))
             total = kind.reduce(total, found) if total else found
-        self.put(connection, node, total)
+        self.found[node] = kept_of(connection, total)
+
+    def put_together(self, connection: "PortalConnection", counts: list[int]) -> None:
+        """Begin the array that the rows of all parts go to; those of a single part are it already."""
+        self.planned = 0
+        if len(counts) == 1:
+            self.whole = self.drafts[0]
+            return
+        self.whole, self.starts = begin_whole(connection, counts, self.drafts[0])
+
+    def end(self, result: str) -> None:
+        """Have the result, and forget what it was made of."""
+        self.result, self.is_done = result, True
+        self.known, self.whole, self.starts, self.before = Kept(), None, (), None
+        self.drafts.clear()
 
     def total(self) -> Arrays:
         """Return what all parts of this pass have come to, and forget it."""
@@ -106,3 +141,11 @@ class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
         nodes = self.found.keys((self.passed,), (self.passed + 1,))
         sizes = ((FAN**level, number) for _, level, number in nodes)
         return sum(min(size, len(self.ends) - number * size) for size, number in sizes)
+
+
+def kept_of(connection: "PortalConnection", arrays: Arrays) -> Kept:
+    """Return arrays as they are kept, in the database."""
+    kept = Kept()
+    connection.add(kept)
+    kept.store(connection, arrays)
+    return kept

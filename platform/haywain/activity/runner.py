@@ -117,7 +117,8 @@ class Run:
             json.loads(record.cursor),
             record.kept.load() if record.kept is not None else {},
             record.id,
-            self.guard.check,
+            record.rows,
+            on_check=self.guard.check,
         )
         self._steps(portal, method, work)
 
@@ -156,6 +157,8 @@ class Run:
         if work.kept or record.kept is not None:
             record.kept = record.kept or Kept()
             record.kept.store(portal.connection, work.kept)
+        if record.rows is not work.rows:
+            record.rows = work.rows
         record.deaths = 0
         self._keep(portal, record, work)
         self._begin_step(portal, mine(portal, self.guard))
@@ -165,7 +168,7 @@ class Run:
         record.result = as_json("result", result, RESULT_BYTES)
         record.progress = 1.0
         record.error = record.trace = ""
-        record.kept = None
+        record.kept = record.rows = None
         Outbox.of(portal.root).end(record, "done")
         ring_at_commit(portal, record)
         self._keep(portal, record, work)

@@ -70,9 +70,10 @@ class Workers:
         source: "Document",
         step: str | int = 0,
         parameters: dict[str, Any] | None = None,
+        target: "Document | None" = None,
     ) -> MapReduceJob:
         """Make a Job; raises UnknownNameError, InvalidError or ForbiddenError."""
-        return map_reduce(portal, kind, source, step, parameters)
+        return map_reduce(portal, kind, source, step, parameters, target)
 
     def job(self, portal: "Portal", id: str) -> Job:
         """Return the handle on an activity that the portal's user may see; raises NotFoundError."""

@@ -8,6 +8,7 @@ datetime64[us] for the time.
 
 import csv
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,19 @@ from haywain.analysis.fields import (
     sniff_delimiter,
     split_all,
 )
-from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, parse_dtype, read_at, unique
+from haywain.analysis.rows import (
+    COLUMNS_MAX,
+    Layout,
+    ReadableFile,
+    Rows,
+    after,
+    cuts_at,
+    line_starts,
+    parse_dtype,
+    place_of,
+    read_at,
+    unique,
+)
 from haywain.errors import InvalidError
 
 WORDS = {"\t": "tab", " ": "space"}
@@ -47,7 +60,7 @@ class DelimitedReader:
     delimiter: str
     start: int
 
-    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int | None) -> tuple[Rows, int]:
         """Return the rows of the lines in the next `limit` bytes, with the last one if it lacks its newline.
 
         That line must be followed by a newline when the source grows: else it was a part, and InvalidError
@@ -69,8 +82,12 @@ class DelimitedReader:
             if not stop:
                 stop = data.find(b"\n", position) + 1 or len(data)
             found.append(self._parse(file, data[position:stop], offset + position, rows))
-            rows, position = rows + len(found[-1]), stop
+            rows, position = after(rows, len(found[-1])), stop
         return np.concatenate(found), offset + len(data)
+
+    def cuts(self, file: ReadableFile, stop: int, step: int) -> Iterator[int]:
+        """Yield where lines begin."""
+        yield from cuts_at(line_starts(file, stop, step), stop, 1)
 
     def _after_last_line(self, file: ReadableFile, offset: int) -> int:
         """Return the offset behind the newline that ends the line taken without one."""
@@ -82,7 +99,7 @@ class DelimitedReader:
             )
         return offset + tail.find(b"\n") + 1 if tail else offset
 
-    def _parse(self, file: ReadableFile, data: bytes, at: int, row: int) -> Rows:
+    def _parse(self, file: ReadableFile, data: bytes, at: int, row: int | None) -> Rows:
         """Return the rows of whole lines, which begin at a byte; raises InvalidError."""
         lines = [line for line in _decoded(data, at).split("\n") if _is_told(line)]
         if not lines:
@@ -139,15 +156,15 @@ class DelimitedReader:
             target[:] = parse(fields, self._dtype(number))
         return found
 
-    def _blame(self, file: ReadableFile, data: bytes, at: int, row: int) -> None:
+    def _blame(self, file: ReadableFile, data: bytes, at: int, row: int | None) -> None:
         """Raise InvalidError for the first line that makes no row; it names row, byte and line."""
         for line in data.split(b"\n"):
             text = line.decode()
             if _is_told(text):
-                where = f"Row {row} (from 0), which begins at byte {at}"
+                where = place_of("Row", row, at)
                 if reason := self._why_not(fields_of(text, self.delimiter, where)):
                     raise InvalidError(f"{where} in line {line_at(file, at)}{reason}")
-                row += 1
+                row = after(row, 1)
             at += len(line) + 1
 
     def _why_not(self, fields: list[str]) -> str:

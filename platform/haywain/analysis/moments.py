@@ -79,11 +79,13 @@ def seconds(times: NDArray[Any]) -> NDArray[np.float64]:  # Any: datetime64 or t
     return np.where(np.isnat(times), np.nan, found)
 
 
-def histogram(rows: NDArray[np.float64], moments: Moments, bins: int) -> NDArray[np.int64]:
+def histogram(
+    rows: NDArray[np.float64], lows: NDArray[np.float64], highs: NDArray[np.float64], bins: int
+) -> NDArray[np.int64]:
     """Return how many values lie in each of `bins` bins between a column's extremes: (columns, bins)."""
     found = np.zeros((rows.shape[1], bins), np.int64)
     for column in range(rows.shape[1]):
-        low, high = float(moments.low[column]), float(moments.high[column])
+        low, high = float(lows[column]), float(highs[column])
         if not (np.isfinite(low) and np.isfinite(high)):
             continue
         values = rows[:, column]

@@ -9,7 +9,7 @@ EventTime, https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,11 @@ from haywain.analysis.rows import (
     Layout,
     ReadableFile,
     Rows,
+    after,
+    cuts_at,
     numbered,
     parse_dtype,
+    place_of,
     read_at,
     unique,
 )
@@ -42,6 +45,9 @@ SECONDS_MAX = 9e9
 
 PART_BYTES = 1 << 16
 """Bytes decoded between two looks at what else there is to do."""
+
+READ_BYTES = 4 << 20
+"""Bytes read at once to find where records end."""
 
 _NUMBERS = frozenset({bool, int, float, type(None)})
 _TIME_NAME = "time"
@@ -63,7 +69,7 @@ class PackedReader:
     kind: str
     keys: tuple[Any, ...]  # Any: msgpack's keys
 
-    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int | None) -> tuple[Rows, int]:
         """Return the whole records in the next `limit` bytes; one cut at the end waits for its rest."""
         data = read_at(file, offset, min(max(limit, RECORD_MAX), STEP_MAX))
         found, taken = [self.layout.empty()], 0
@@ -75,19 +81,24 @@ class PackedReader:
             taken = stop
             if len(records) == ROWS_AT_ONCE:
                 found.append(self._rows(records, places, rows_before))
-                rows_before += len(records)
+                rows_before = after(rows_before, len(records))
                 records, places = [], []
         if not taken and len(data) >= RECORD_MAX:
             raise InvalidError(f"The record that begins at byte {offset} is longer than {RECORD_MAX} bytes")
         return np.concatenate([*found, self._rows(records, places, rows_before)]), offset + taken
 
-    def _rows(self, records: list[Any], places: list[int], first: int) -> Rows:  # Any: as above
+    def cuts(self, file: ReadableFile, stop: int, step: int) -> Iterator[int]:
+        """Yield where records begin; raises InvalidError, which names what is none."""
+        data = (read_at(file, at, min(READ_BYTES, stop - at)) for at in range(0, stop, READ_BYTES))
+        yield from cuts_at(record_ends(data, 0), stop, step)
+
+    def _rows(self, records: list[Any], places: list[int], first: int | None) -> Rows:  # Any: as above
         """Return the rows of records; raises InvalidError, which names the first that is none."""
         try:
             return self._array(records)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             for number, record in enumerate(records):
-                self._check(record, first + number, places[number])
+                self._check(record, after(first, number), places[number])
             raise InvalidError(f"The records from byte {places[0]} on make no rows: {error}") from error
 
     def _array(self, records: list[Any]) -> Rows:  # Any: as above
@@ -116,9 +127,9 @@ class PackedReader:
             raise TypeError
         return values
 
-    def _check(self, record: Any, number: int, at: int) -> None:  # Any: as above
+    def _check(self, record: Any, number: int | None, at: int) -> None:  # Any: as above
         """Raise InvalidError if a record is not like the first."""
-        where = f"Record {number} (from 0), which begins at byte {at}"
+        where = place_of("Record", number, at)
         kind, keys = shape_of(record)
         if kind != self.kind or (keys != self.keys and set(keys) != set(self.keys)):
             first = _told(self.kind, self.keys)
@@ -218,6 +229,26 @@ def unpacked(data: bytes, at: int, event_time: Callable[[int], Any] = EventTime)
                 yield record, stop
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
             raise InvalidError(f"At byte {at + stop} begins no record of msgpack") from error
+
+
+def record_ends(data: Iterable[bytes], at: int) -> Iterator[int]:
+    """Yield where each record of bytes that lie at an offset ends, without making anything of them.
+
+    Raises InvalidError for what is no msgpack, which names its offset.
+    """
+    unpacker, end = msgpack.Unpacker(max_buffer_size=0), at
+    for piece in data:
+        for position in range(0, len(piece), PART_BYTES):
+            unpacker.feed(piece[position : position + PART_BYTES])
+            while True:
+                try:
+                    unpacker.skip()
+                except msgpack.OutOfData:
+                    break
+                except (ValueError, RecursionError, msgpack.UnpackException) as error:
+                    raise InvalidError(f"At byte {end} begins no record of msgpack") from error
+                end = at + unpacker.tell()
+                yield end
 
 
 def _told(kind: str, keys: tuple[Any, ...]) -> str:  # Any: as above

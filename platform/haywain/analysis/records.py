@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from haywain.analysis.packed import unpacked
+from haywain.analysis.packed import record_ends, unpacked
 from haywain.errors import InvalidError
 from haywain.values import MIB
 
@@ -79,6 +79,47 @@ class RecordReader:
                 step *= 2
         if self.format != "msgpack" and start < stop:
             yield from self._last(read(start, stop), start)
+
+    def cuts(self, read: Callable[[int, int], bytes], start: int, stop: int, step: int) -> Iterator[int]:
+        """Yield where to cut [start, stop) into parts of about `step` bytes, of whole objects, as `records`.
+
+        The last one is `stop`.  Lines are looked for where a part may end; of CSV with quotes and of msgpack
+        all is looked through.  Raises InvalidError for what is no object.
+        """
+        last = start
+        for end in self._ends(read, start, stop, max(step, 1)):
+            if end - last >= step and end < stop:
+                yield end
+                last = end
+        yield stop
+
+    def _ends(self, read: Callable[[int, int], bytes], start: int, stop: int, step: int) -> Iterator[int]:
+        """Yield where objects end, those that a part may end with among them."""
+        if self.format == "msgpack":
+            pieces = (read(at, min(at + STEP, stop)) for at in range(start, stop, STEP))
+            yield from record_ends(pieces, start)
+            return
+        size = step + STEP
+        while start < stop:
+            data, end = read(start, min(start + size, stop)), start
+            for end in self._ends_in(data, start, step):
+                yield end
+            if end > start:
+                start, size = end, step + STEP
+            elif start + size >= stop:
+                return
+            else:  # an object that is longer
+                size *= 2
+
+    def _ends_in(self, data: bytes, at: int, step: int) -> Iterator[int]:
+        """Yield where objects of bytes that lie at an offset end, one about every `step` bytes at least."""
+        if self.format == "csv" and self.delimiter != " " and b'"' in data:
+            yield from (end for _, end in self._rows(data, at))
+            return
+        last = 0
+        while (found := data.find(b"\n", last + step - 1) + 1) > 0:
+            yield at + found
+            last = found
 
     def _last(self, data: bytes, at: int) -> Objects:
         """Return what a line without its newline holds; nothing if it is a part."""

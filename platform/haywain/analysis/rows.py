@@ -1,7 +1,7 @@
 """Rows out of bytes: what every format of records promises."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ COLUMNS_MAX = 65_536
 
 NAME_LENGTH = 100
 """Characters of a column's name that are kept."""
+
+LOOK_BYTES = 1 << 16
+"""Bytes looked through at once for the end of a line."""
 
 
 class ReadableFile(Protocol):
@@ -57,12 +60,102 @@ class RowReader(Protocol):
     def layout(self) -> Layout:
         """What the rows look like."""
 
-    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int | None) -> tuple[Rows, int]:
         """Return the whole rows in the next `limit` bytes or so, and the offset after them.
 
         Without a whole row the offset comes back unchanged: the rest may still arrive.  `rows_before` is the
-        number of rows before `offset`, for messages.  Raises InvalidError for bytes that are no row.
+        number of rows before `offset`, for messages, if it is known.  Raises InvalidError for bytes that are
+        no row.
         """
+
+    def cuts(self, file: ReadableFile, stop: int, step: int) -> Iterator[int]:
+        """Yield where to cut the bytes up to `stop` into parts of about `step`; the last is `stop`.
+
+        Each whole row lies in one part.
+        """
+
+
+class UpTo:
+    """A file as if it ended at a byte."""
+
+    def __init__(self, file: ReadableFile, stop: int) -> None:
+        """Read the bytes of a file that has `stop` of them at least."""
+        self._file, self._stop, self._at = file, stop, 0
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a byte: from the begin, from here (1) or from the end (2)."""
+        self._at = offset + (0, self._at, self._stop)[whence]
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to that many bytes."""
+        left = max(self._stop - self._at, 0)
+        data = read_at(self._file, self._at, left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+
+def pieces_of(
+    reader: RowReader, file: ReadableFile, start: int, stop: int, limit: int
+) -> Iterator[tuple[Rows, int]]:
+    """Yield the rows of a part, and the offset after them, in pieces of about `limit` bytes of the source.
+
+    Raises InvalidError for bytes that are no row.  One that is cut at `stop` is left out.
+    """
+    bounded = UpTo(file, stop)
+    while start < stop:
+        rows, end = reader.step(bounded, start, min(limit, stop - start), None)
+        if end == start:
+            break
+        start = end
+        yield rows, end
+
+
+def cuts_at(starts: Iterator[int], stop: int, step: int) -> Iterator[int]:
+    """Yield those of the places where rows begin, in order, that cut the bytes up to `stop` about evenly.
+
+    >>> list(cuts_at(iter([3, 6, 9, 12]), 14, 5))
+    [6, 12, 14]
+    """
+    last = 0
+    for at in starts:
+        if at - last >= step and at < stop:
+            yield at
+            last = at
+    yield stop
+
+
+def line_starts(file: ReadableFile, stop: int, step: int) -> Iterator[int]:
+    """Yield where lines begin, one about every `step` bytes, looking at nothing else."""
+    at = 0
+    while (at := _line_after(file, at + max(step, 1) - 1, stop)) < stop:
+        yield at
+
+
+def _line_after(file: ReadableFile, at: int, stop: int) -> int:
+    """Return where the line behind the next newline begins; `stop` where there is none."""
+    while at < stop and (data := read_at(file, at, min(LOOK_BYTES, stop - at))):
+        found = data.find(b"\n")
+        if found >= 0:
+            return at + found + 1
+        at += len(data)
+    return stop
+
+
+def place_of(what: str, number: int | None, at: int) -> str:
+    """Return words for a row, by its number if that is known, and where it begins.
+
+    >>> place_of("Row", 3, 12), place_of("Row", None, 12)
+    ('Row 3 (from 0), which begins at byte 12', 'The row that begins at byte 12')
+    """
+    if number is None:
+        return f"The {what.lower()} that begins at byte {at}"
+    return f"{what} {number} (from 0), which begins at byte {at}"
+
+
+def after(number: int | None, count: int) -> int | None:
+    """Return the number of the row so many behind another one, if that is known."""
+    return None if number is None else number + count
 
 
 def read_at(file: ReadableFile, offset: int, size: int) -> bytes:

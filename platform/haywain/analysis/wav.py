@@ -12,12 +12,13 @@ through its bytes, and only there: a file that ends where its header says is bel
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, numbered, read_at
+from haywain.analysis.rows import COLUMNS_MAX, Layout, ReadableFile, Rows, cuts_at, numbered, read_at
 from haywain.errors import InvalidError
 
 MAGIC = (b"RIFF", b"RIFX", b"RF64")
@@ -176,7 +177,7 @@ class WavReader:
     parts: tuple[WavPart, ...]
     size: int
 
-    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int) -> tuple[Rows, int]:
+    def step(self, file: ReadableFile, offset: int, limit: int, rows_before: int | None) -> tuple[Rows, int]:
         """Return the whole frames in the next `limit` bytes."""
         for part in self.parts:
             done = max(offset - part.start, 0) // part.frame_bytes
@@ -185,6 +186,16 @@ class WavReader:
                 stop = done + min(left, max(limit // part.frame_bytes, 1))
                 return part.read(file, done, stop), part.start + stop * part.frame_bytes
         return self.layout.empty(), offset
+
+    def cuts(self, file: ReadableFile, stop: int, step: int) -> Iterator[int]:
+        """Yield places between frames."""
+        yield from cuts_at(self._starts(stop, step), stop, 1)
+
+    def _starts(self, stop: int, step: int) -> Iterator[int]:
+        for part in self.parts:
+            frames = part.frames_until(stop)
+            for first in range(0, frames, max(step // part.frame_bytes, 1)):
+                yield part.start + first * part.frame_bytes
 
 
 def open_wav(file: ReadableFile, accept_cut: bool = False) -> WavReader:

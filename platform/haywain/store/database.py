@@ -18,7 +18,7 @@ from ZODB.broken import find_global
 from ZODB.Connection import Connection
 from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSError
-from ZODB.utils import u64, z64
+from ZODB.utils import p64, u64, z64
 
 from haywain.errors import CorruptDataError, DataDirectoryError, DataDirectoryInUseError
 from haywain.store.allowed import is_allowed, is_class_of
@@ -115,6 +115,11 @@ class PortalConnection(Connection):  # type: ignore[misc]  # ZODB has no types
         except BaseException:
             self.close()
             raise
+
+    @property
+    def seen_tid(self) -> bytes:
+        """The last transaction that is seen here."""
+        return bytes(p64(u64(self._storage._start) - 1))
 
     def _tpc_cleanup(self) -> None:
         """Let go of what was added: after a conflict ZODB would keep it, and the files of its blobs."""

@@ -4,6 +4,7 @@ Blobs and Records never change, so two equal layouts mean equal bytes.  A layout
 shown again after the objects that held it have changed.
 """
 
+from hashlib import blake2b
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -36,6 +37,21 @@ def layouts_of(array: "Array", low: int, high: int) -> dict[int, Layout]:
     numbers = {*array.blocks.keys(low, high - 1), *array.extent.patched(low, high)} if low < high else ()
     found = ((number, layout_of(array, number)) for number in sorted(numbers))
     return {number: layout for number, layout in found if layout != Layout()}
+
+
+def fingerprint(array: "Array", low: int, high: int) -> bytes:
+    """Return 16 bytes that stay the same as long as nothing is written to the bytes [low, high).
+
+    What is stored anew as it was, by a compaction, changes them too.
+    """
+    found = blake2b(digest_size=16)
+    for number, start, stop in extent.split((low, high), extent.BLOCK_SIZE):
+        layout, first = layout_of(array, number), number * extent.BLOCK_SIZE
+        start, stop = start - first, stop - first
+        told: list[object] = list(pieces(layout.extents, start, stop))
+        told += [(o, oid, n) for o, oid, n in layout.patches if o < stop and o + n > start]
+        found.update(repr((number, told)).encode())
+    return found.digest()
 
 
 def differing(one: Layout, other: Layout) -> list[Span]:

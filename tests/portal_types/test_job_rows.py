@@ -1,0 +1,159 @@
+"""Jobs that make arrays: whatever the parts, the rows are those of the whole, and seen at once."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+import haywain
+from haywain.activity.map_reduce import Part
+from haywain.activity.row_map import RowMap
+from haywain.analysis.rows import Layout, Rows
+from haywain.document import Document
+from haywain.errors import ForbiddenError, InvalidError, NotFoundError
+from haywain.portal import Portal, Site
+from haywain.portal_types.data_array import DataArray
+from haywain.security import User
+from haywain.store import extents
+
+COUNT = 100_001
+NUMBERS = "".join(f"{number}\n" for number in range(COUNT)).encode()
+
+
+class Odd(RowMap):
+    """The odd rows of an array, as many as there are in each part."""
+
+    name, title, portal_types = "odd", "Pick the odd rows", ("Data Array",)
+
+    def length(self, source: Document, given: BaseModel) -> int:
+        return len(source)  # type: ignore[arg-type]
+
+    def step_of(self, source: Document, step_bytes: int) -> int:
+        return max(step_bytes // 8, 1)
+
+    def layout(self, source: Document, given: BaseModel) -> Layout:
+        return Layout(np.dtype("<i8"), (), ("odd",))
+
+    def rows(self, part: Part) -> Iterator[Rows]:
+        found = part.source.read(part.start, part.stop)  # type: ignore[attr-defined]
+        yield found[found % 2 == 1]
+
+
+@pytest.fixture
+def odd(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(site.registry.activities, "odd", Odd())
+
+
+def new_array(portal: Portal, rows: Any, **properties: Any) -> DataArray:
+    array = portal.new("Data Array", **properties)
+    assert isinstance(array, DataArray)
+    array.create((0, *rows.shape[1:]), rows.dtype)
+    array.append(rows)
+    return array
+
+
+def new_csv(portal: Portal) -> Any:
+    stream: Any = portal.new("Data Stream", reference="numbers.csv")
+    stream.append(NUMBERS)
+    return stream
+
+
+@pytest.mark.parametrize("workers", [0, 3], ids=["one after the other", "three Workers"])
+def test_csv_becomes_the_numbers_it_holds(tmp_path: Path, workers: int) -> None:
+    with haywain.open(str(tmp_path / "var"), workers=workers) as portal:
+        job = portal.map_reduce("stream_to_array", new_csv(portal), step=10_450)
+        portal.commit()
+        found = job.wait(120).result
+        assert job.error is None and found["rows"] == COUNT
+        np.testing.assert_array_equal(portal[found["array"]][:, 0], np.arange(COUNT))  # type: ignore[index]
+
+
+def test_it_does_so_in_random_steps(site: Site) -> None:
+    steps = random.Random(7)
+    with site.open() as portal:
+        stream = new_csv(portal)
+        jobs = [
+            portal.map_reduce("stream_to_array", stream, step=round(10 ** steps.uniform(4.3, 6)))
+            for _ in range(8)
+        ]
+        portal.commit()
+        for job in jobs:
+            array: Any = portal[job.wait(60).result["array"]]
+            np.testing.assert_array_equal(array[:, 0], np.arange(COUNT))
+
+
+def test_stream_that_grows_is_gone_on_with(site: Site) -> None:
+    with site.open() as portal:
+        stream = new_csv(portal)
+        job = portal.map_reduce("stream_to_array", stream, step="100 KB")
+        portal.commit()
+        path = job.wait(60).result["array"]
+        stream.append(b"5\n7\n")
+        more = stream.activate().stream_to_array()
+        portal.commit()
+        assert more.wait(60).result == {"array": path, "rows": COUNT + 2, "appended": 2}
+        assert portal[path][-3:, 0].tolist() == [COUNT - 1, 5, 7]  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("odd")
+@pytest.mark.parametrize("step", [800, 4096, 1 << 20])
+def test_blocks_are_filled_from_all_parts(site: Site, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    monkeypatch.setattr(extents, "BLOCK_SIZE", 8192)
+    values = np.random.default_rng(3).integers(0, 100, 9000)
+    values[2000:4000] = 2  # parts without a row
+    with site.open() as portal:
+        target = new_array(portal, np.arange(3), reference="target")
+        seen = target[:].copy()
+        job = portal.map_reduce("odd", new_array(portal, values), target, step=step)
+        portal.commit()
+        np.testing.assert_array_equal(portal[target.path][:], seen)  # type: ignore[index]
+        assert job.wait(120).result == {"array": target.path, "rows": int((values % 2).sum())}
+        np.testing.assert_array_equal(target[:], values[values % 2 == 1])
+        assert [column.name for column in target.columns] == ["odd"]
+        left = portal[job.path].reduction  # type: ignore[attr-defined]
+        assert not left.drafts and left.whole is None
+
+
+@pytest.mark.usefixtures("odd")
+def test_run_on_the_document_it_gathers_the_same_rows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Odd, "step_bytes", 800)
+    with site.open() as portal:
+        array = new_array(portal, np.arange(999), reference="n")
+        job = array.activate().odd()
+        portal.commit()
+        made: Any = portal[job.wait(60).result["array"]]
+        np.testing.assert_array_equal(made[:], np.arange(1, 999, 2))
+        assert made.reference == "n odd"
+
+
+@pytest.mark.usefixtures("odd")
+def test_target_must_suit_and_be_mine(site: Site) -> None:
+    with site.open() as portal:
+        array, stream = new_array(portal, np.arange(4)), portal.new("Data Stream")
+        with pytest.raises(InvalidError, match=r"^target: odd makes a Data Array; .* is a Data Stream"):
+            portal.map_reduce("odd", array, stream)
+        with pytest.raises(InvalidError, match=r"^target: statistics writes to no document"):
+            portal.map_reduce("statistics", array, array)
+        portal.commit()
+        path = array.path
+    user = User("wendy", frozenset({"Analyst"}), frozenset({"activity"}))
+    with site.open(user) as portal, pytest.raises(ForbiddenError):
+        portal.map_reduce("odd", portal[path], portal[path])
+
+
+@pytest.mark.usefixtures("odd")
+def test_target_that_is_deleted_fails_it(site: Site) -> None:
+    with site.open() as portal:
+        target = new_array(portal, np.arange(4))
+        job = portal.map_reduce("odd", new_array(portal, np.arange(4)), target)
+        portal.commit()
+        portal.delete(target)
+        portal.commit()
+        assert job.wait(60).state == "failed"
+        assert "There is nothing at" in str(job.error)
+        with pytest.raises(NotFoundError):
+            portal[target.path]
