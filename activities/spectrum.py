@@ -1,15 +1,17 @@
 """Spectrum: the strongest line of a recording, and how its spectrum changes over time."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.activity.product import check_edition, edition_of, name_of, product_of
+from haywain.activity.kept import Arrays
+from haywain.activity.kind import NoParameters, Work
+from haywain.activity.map_reduce import MapReduce, Part
+from haywain.activity.product import name_of, product_of
 from haywain.analysis.peak import (
     EXACT_BYTES,
     Bands,
@@ -22,12 +24,15 @@ from haywain.analysis.peak import (
 from haywain.analysis.picture import draw
 from haywain.analysis.signal import SignalSource, check_channel, check_rate
 from haywain.analysis.wav import first_part, may_begin_wav
-from haywain.analysis.welch import Grid, Spectrogram
+from haywain.analysis.welch import Grid, Stretch, stretch_of
 from haywain.document import Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_stream import DataStream
 from haywain.portal_types.image import Image
+
+PIECE_SAMPLES = 1 << 22
+"""Samples that are looked at at once; as many as the longest segments, or more."""
 
 _NO_WAV = "This is no WAV from byte 0 on: make an array of the stream, and compute the spectrum of that"
 _UNCERTAIN = (
@@ -56,7 +61,7 @@ class _Parameters(NoParameters):
     )
 
 
-class Spectrum(Kind):
+class Spectrum(MapReduce):
     """Find the peak of the whole signal, and make its spectrogram: a Data Array and an Image.
 
     `peak_hz` is the frequency of the largest magnitude of the full-length real Fourier transform, bin 0 (the
@@ -67,16 +72,17 @@ class Spectrum(Kind):
     spectral density by Welch's method (Hann window, half overlapped, one-sided), in the unit of the samples
     squared per Hz.  Run again, it replaces array and image together.
 
-    Each pass keeps what it has summed up with every step of some 32 million samples; a kill costs that step.
+    A part is a stretch of samples: the first pass sums up the segments that begin in it, the second its share
+    of the few lines that may be the strongest.
     """
 
     name = "spectrum"
     title = "Compute the spectrum"
     portal_types = ("Data Stream", "Data Array")
     parameters = _Parameters
+    makes = "Data Array"
+    passes = 2
     exact_bytes = EXACT_BYTES
-    piece_samples = 1 << 22
-    step_pieces = 8
 
     def suits(self, document: Document) -> str:
         """Say that there is no WAV, or no column of numbers."""
@@ -86,105 +92,133 @@ class Spectrum(Kind):
             return "The stream is empty"
         return "" if may_begin_wav(cast(DataStream, document).read(0, 12)) else _NO_WAV
 
-    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
-        """Return the paths of array and image, and the peak in Hz; `warning` where it may be another."""
-        given = cast(_Parameters, work.parameters)
-        source = _source_of(work, given)
-        if source.count < 2:
-            raise InvalidError(f"A spectrum needs 2 samples at least; there are {source.count}")
-        work.cursor.setdefault("count", source.count)  # what comes while it runs, the next run sees
-        source = replace(source, count=work.cursor["count"])
-        if fft_bytes(source.count) <= self.exact_bytes:
-            return (yield from self._exactly(work, source, given))
-        if "array" not in work.cursor:
-            yield from self._first_pass(work, source, given)
-        peak, is_certain = yield from self._second_pass(work, source)
-        result = {
-            "array": work.cursor["array"],
-            "image": work.cursor["image"],
-            "peak_hz": _hertz(peak, source),
+    def check_given(self, source: Document, given: BaseModel) -> None:
+        """Refuse what is no signal, or too short a one."""
+        count = _source_of(source, given).count
+        if count < 2:
+            raise InvalidError(f"A spectrum needs 2 samples at least; there are {count}")
+
+    def length(self, source: Document, given: BaseModel) -> int:
+        """Return the number of samples: what comes while it runs, the next run sees."""
+        return _source_of(source, given).count
+
+    def cuts(self, source: Document, length: int, step_bytes: int, given: BaseModel) -> Iterator[int]:
+        """Cut between whole segments and blocks of what finds the peak."""
+        whole = 1 if self._is_exact(length) else max(segment_length(length), block_length(length))
+        step = max(step_bytes // (_source_of(source, given).row_bytes * whole), 1) * whole
+        yield from range(step, length, step)
+        yield length
+
+    def rests_on(self, source: Document, start: int, stop: int, given: BaseModel) -> bytes:
+        """Return what the samples of a part rest on, and how many there are in all."""
+        if not isinstance(source, DataArray):
+            return super().rests_on(source, start, stop, given)
+        count, nperseg = len(source), cast(_Parameters, given).nperseg
+        return repr((count, source.fingerprint(start, min(stop + nperseg, count)))).encode()
+
+    def _is_exact(self, count: int) -> bool:
+        return fft_bytes(count) <= self.exact_bytes
+
+    def map(self, part: Part) -> Arrays:
+        """Sum up the segments that begin in a part; in the second pass, its lines."""
+        return self._lines(part) if part.known else self._segments(part)
+
+    def _segments(self, part: Part) -> Arrays:
+        given = cast(_Parameters, part.parameters)
+        source = replace(_source_of(part.source, given), count=part.length)
+        grid = Grid(part.length, source.rate_hz, given.nperseg)
+        bands = Bands(part.length, _shift(source))
+        stretch = stretch_of(grid, 0, 0, np.zeros(0))
+        for start, stop in _pieces(part):
+            first, last = grid.segments_in(start, stop)
+            samples = source.read(start, max(stop, grid.samples_of(first, last)[1]))
+            if last > first:
+                own = samples[grid.samples_of(first, last)[0] - start :]
+                stretch = stretch.merged(stretch_of(grid, first, last, own))
+            if not self._is_exact(part.length):
+                bands.add(samples[: stop - start])
+        found = {"first": np.array(stretch.first), "density": stretch.density}
+        return found if self._is_exact(part.length) else found | bands.state()
+
+    def _lines(self, part: Part) -> Arrays:
+        source = replace(_source_of(part.source, part.parameters), count=part.length)
+        reach, exponent = map(int, part.known["zoom"])
+        zoom = Zoom(part.length, part.known["middles"].tolist(), reach, exponent, part.start)
+        for start, stop in _pieces(part):
+            zoom.add(source.read(start, stop))
+        return {"lines": zoom.lines}
+
+    def reduce(self, one: Arrays, other: Arrays) -> Arrays:
+        """Put two stretches side by side together."""
+        if "lines" in one:
+            return {"lines": one["lines"] + other["lines"]}
+        both = _stretch(one).merged(_stretch(other))
+        found = {"first": np.array(both.first), "density": both.density}
+        if "bands" not in one:
+            return found
+        bands = Bands.of(one)
+        bands.merge(Bands.of(other))
+        return found | bands.state()
+
+    def again(self, known: Arrays, total: Arrays) -> Arrays | None:
+        """Look into the bands that may hold the peak, where it is not found at once."""
+        bands = Bands.of(total) if "bands" in total else None
+        chosen = bands.strongest() if bands is not None else []
+        if bands is None or not chosen:
+            return None
+        return {
+            "middles": np.array(bands.middles(chosen)),
+            "zoom": np.array([bands.reach(), bands.exponent]),
+            "_others": np.array(bands.largest_but(chosen)),
+            "_density": total["density"],
         }
+
+    def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
+        """Return the paths of array and image, and the peak in Hz; `warning` where it may be another."""
+        count = work.cursor["length"]
+        source = replace(_source_of(work.document, work.parameters), count=count)
+        peak, is_certain = 0, True
+        if "lines" in total:
+            reach, exponent = map(int, known["zoom"])
+            zoom = Zoom(count, known["middles"].tolist(), reach, exponent, lines=total["lines"])
+            peak, power = zoom.peak()
+            is_certain = power >= float(known["_others"])
+        elif self._is_exact(count):
+            peak = exact_peak(source.read(0, count))
+        density = known.get("_density", total.get("density"))
+        assert density is not None
+        array, image = _keep(work, Grid(count, source.rate_hz, _nperseg(work)), density)
+        result = {"array": array.path, "image": image.path, "peak_hz": _hertz(peak, source)}
         return result if is_certain else result | {"warning": _UNCERTAIN}
 
-    def _exactly(
-        self, work: Work, source: SignalSource, given: _Parameters
-    ) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
-        """Do it all at once, with the whole signal in memory."""
-        spectrogram = Spectrogram(Grid(source.count, source.rate_hz, given.nperseg))
-        whole = np.empty(source.count)
-        for start, samples, _ in self._pieces(work, source):
-            spectrogram.add(samples)
-            whole[start : start + samples.size] = samples
-            yield 0.9 * (start + samples.size) / source.count
-        peak = exact_peak(whole)
-        array, image = _keep(work, spectrogram, given)
-        return {"array": array.path, "image": image.path, "peak_hz": _hertz(peak, source)}
 
-    def _first_pass(
-        self, work: Work, source: SignalSource, given: _Parameters
-    ) -> Generator[float, None, None]:
-        """Make the spectrogram, and find the bands that may hold the peak."""
-        spectrogram = Spectrogram(Grid(source.count, source.rate_hz, given.nperseg))
-        bands = Bands(source.count)
-        if work.kept:
-            spectrogram.restore(work.kept)
-            bands.restore(work.kept)
-        for start, samples, is_step in self._pieces(work, source, bands.fed):
-            spectrogram.add(samples)
-            bands.add(samples)
-            if is_step:
-                work.kept = spectrogram.state() | bands.state()
-                yield 0.5 * (start + samples.size) / source.count
-        array, image = _keep(work, spectrogram, given)
-        chosen = bands.strongest()
-        work.kept = {}
-        work.cursor |= {
-            "array": array.path,
-            "image": image.path,
-            "middles": bands.middles(chosen),
-            "reach": bands.reach(),
-            "others": bands.largest_but(chosen),
-            "exponent": bands.exponent,
-        }
-        yield 0.5
-
-    def _second_pass(self, work: Work, source: SignalSource) -> Generator[float, None, tuple[int, bool]]:
-        """Return the strongest bin of the bands, and whether no other can be stronger."""
-        if not work.cursor["middles"]:
-            return 0, True
-        zoom = Zoom(source.count, work.cursor["middles"], work.cursor["reach"], work.cursor["exponent"])
-        if work.kept:
-            zoom.restore(work.kept)
-        for start, samples, is_step in self._pieces(work, source, zoom.fed):
-            zoom.add(samples)
-            if is_step:
-                work.kept = zoom.state()
-                yield 0.5 + 0.5 * (start + samples.size) / source.count
-        peak, power = zoom.peak()
-        return peak, power >= work.cursor["others"]
-
-    def _pieces(
-        self, work: Work, source: SignalSource, first: int = 0
-    ) -> Iterator[tuple[int, NDArray[np.float64], bool]]:
-        """Yield the samples from `first` on, in whole segments and blocks: start, piece, whether a step ends.
-
-        A step is long enough that what is kept with it is little beside what it read.
-        """
-        edition = work.cursor.setdefault("edition", edition_of(work.document))
-        size = max(self.piece_samples, segment_length(source.count), block_length(source.count))
-        for number, start in enumerate(range(first, source.count, size), start=1):
-            work.check()
-            check_edition(work.document, edition)
-            stop = min(start + size, source.count)
-            is_step = number % self.step_pieces == 0 and stop < source.count
-            yield start, source.read(start, stop), is_step
+def _pieces(part: Part) -> Iterator[tuple[int, int]]:
+    """Yield the samples [start, stop) of a part, in whole segments and blocks, in flat memory."""
+    for start in range(part.start, part.stop, PIECE_SAMPLES):
+        part.check()
+        yield start, min(start + PIECE_SAMPLES, part.stop)
 
 
-def _source_of(work: Work, given: _Parameters) -> SignalSource:
+def _shift(source: SignalSource) -> float:
+    """Return the mean of the begin of a signal."""
+    head = source.read(0, segment_length(source.count))
+    return float(np.ldexp(np.ldexp(head, -11).mean(), 11))
+
+
+def _stretch(arrays: Arrays) -> Stretch:
+    return Stretch(int(arrays["first"]), arrays["density"])
+
+
+def _nperseg(work: Work) -> int:
+    return cast(_Parameters, work.parameters).nperseg
+
+
+def _source_of(document: Document, parameters: BaseModel) -> SignalSource:
     """Return the channel asked for; raises InvalidError."""
-    if isinstance(work.document, DataArray):
-        return _source_of_array(work.document, given)
-    stream = cast(DataStream, work.document)
+    given = cast(_Parameters, parameters)
+    if isinstance(document, DataArray):
+        return _source_of_array(document, given)
+    stream = cast(DataStream, document)
     if not may_begin_wav(stream.read(0, 12)):
         raise InvalidError(_NO_WAV)
     if given.rate_hz:
@@ -196,6 +230,7 @@ def _source_of(work: Work, given: _Parameters) -> SignalSource:
         part.layout.rate_hz,
         given.channel,
         lambda start, stop: part.read(stream.open(), start, stop),
+        part.frame_bytes,
     )
 
 
@@ -220,7 +255,8 @@ def _source_of_array(array: DataArray, given: _Parameters) -> SignalSource:
     told_hz = given.rate_hz or array.properties.rate_hz
     if not told_hz:
         raise InvalidError("rate_hz: the array does not tell how many rows a second it has; say it")
-    return SignalSource(len(array), check_rate(told_hz), given.channel, array.read)
+    rate_hz, row_bytes = check_rate(told_hz), max(array.row_bytes, 1)
+    return SignalSource(len(array), rate_hz, given.channel, array.read, row_bytes)
 
 
 def _hertz(peak: int, source: SignalSource) -> float:
@@ -228,9 +264,9 @@ def _hertz(peak: int, source: SignalSource) -> float:
     return float(peak * (1.0 / (source.count * (1.0 / source.rate_hz))))
 
 
-def _keep(work: Work, spectrogram: Spectrogram, given: _Parameters) -> tuple[DataArray, Image]:
+def _keep(work: Work, grid: Grid, density: NDArray[np.float64]) -> tuple[DataArray, Image]:
     """Put the spectrogram into its array and its image, which are made at the first run."""
-    grid, density, source = spectrogram.grid, spectrogram.density, work.document
+    source, given = work.document, cast(_Parameters, work.parameters)
     if not np.isfinite(density).all():
         raise InvalidError(
             "The squares of the samples are beyond float64: make an array of them in another unit"
@@ -243,16 +279,12 @@ def _keep(work: Work, spectrogram: Spectrogram, given: _Parameters) -> tuple[Dat
         f" {grid.rate_hz / grid.length:.6g} Hz apart."
     )
     purpose = f"{Spectrum.name} {given.channel}"
-    made = product_of(
-        work.portal,
-        source,
-        purpose,
-        "Data Array",
-        reference,
+    made = work.target or product_of(work.portal, source, purpose, "Data Array", reference)
+    array = cast(DataArray, made)
+    array.edit(
         description=f"{told} A row is a stretch of time, a column a frequency.",
         rate_hz=grid.columns * grid.rate_hz / grid.count,
     )
-    array = cast(DataArray, made)
     array.create((0, density.shape[1]), density.dtype)
     array.append(density)
     picture = f"{told} Time goes right, frequency up, brighter is stronger."

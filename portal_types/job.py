@@ -161,7 +161,7 @@ class Job(Document):
             return
         rows = kind.begin(self._p_jar, source, given) if isinstance(kind, RowMap) else None
         known = found.known.load(is_for_parts)
-        kept = kept_of(self._p_jar, kind.map(Part(source, start, stop, given, known, rows)))
+        kept = kept_of(self._p_jar, kind.map(Part(source, start, stop, found.length, given, known, rows)))
         if rows is not None:
             found.drafts[number] = rows
         if kept.size_bytes > self._step_bytes(kind) // MEMORY_SHARE:

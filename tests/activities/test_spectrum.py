@@ -45,8 +45,9 @@ def tone(hertz: float, count: int = 60_001, rate: int = 8000) -> np.ndarray:
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spectrum, "exact_bytes", 0)
-    monkeypatch.setattr(Spectrum, "piece_samples", 1 << 13)
-    monkeypatch.setattr(Spectrum, "step_pieces", 1)
+    monkeypatch.setattr(Spectrum, "step_bytes", 1 << 13)
+    monkeypatch.setattr(Spectrum, "state_times", 0)
+    monkeypatch.setattr("haywain.activities.spectrum.PIECE_SAMPLES", 1 << 11)
 
 
 def test_peaks_of_the_turbine_are_those_of_numpy(
@@ -153,6 +154,34 @@ def test_signal_that_does_not_change_has_its_peak_at_zero(
 ) -> None:
     monkeypatch.setattr(Spectrum, "exact_bytes", exact_bytes)
     assert run(stored(wav(np.full(5000, 7, "<i2"))), "spectrum")["peak_hz"] == 0
+
+
+@pytest.mark.parametrize("exact_bytes", [0, 1 << 40], ids=["pieces", "whole"])
+@pytest.mark.parametrize("step", [8000, 30_000, 1 << 20])
+def test_job_finds_what_one_activity_does(
+    site: Site, stored: Stored, run: Run, monkeypatch: pytest.MonkeyPatch, exact_bytes: int, step: int
+) -> None:
+    monkeypatch.setattr(Spectrum, "exact_bytes", exact_bytes)
+    samples = np.stack([tone(1234.5), tone(333)], axis=1)
+    path = stored(wav(samples))
+    whole = run(path, "spectrum", channel=1)
+    with site.open() as portal:
+        before = portal[whole["array"]][:].copy()  # type: ignore[index]
+        target: Any = portal.new("Data Array")
+        job = portal.map_reduce(
+            "spectrum",
+            portal[path],
+            target,
+            step=max(step, 4 * exact_bytes // (1 << 26)),
+            parameters={"channel": 1},
+        )
+        portal.commit()
+        found = job.wait(120).result
+        assert job.error is None
+        assert found["peak_hz"] == whole["peak_hz"] == peak_hz(samples[:, 1], 8000)
+        assert found["array"] == target.path and found["image"] == whole["image"]
+        np.testing.assert_allclose(target[:], before, rtol=1e-12)
+        assert target.properties.rate_hz == portal[whole["array"]].properties.rate_hz  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("in_pieces")

@@ -42,6 +42,8 @@ class Part:
     source: Document
     start: int
     stop: int
+    length: int
+    """How long the whole is, as far as this work goes."""
     parameters: BaseModel
     known: Arrays = field(default_factory=dict)
     """What the passes before this one have found; empty in the first."""
@@ -129,7 +131,9 @@ class MapReduce(Kind):
                 work.check()
                 check_edition(source, edition)
                 told = {name: array for name, array in known.items() if is_for_parts(name)}
-                found = self.map(Part(source, start, stop, work.parameters, told, work.rows, work.check))
+                found = self.map(
+                    Part(source, start, stop, length, work.parameters, told, work.rows, work.check)
+                )
                 total = self.reduce(total, found) if total else found
                 kept_at += stop - start
                 if self._is_step(source, kept_at, known, total) and stop < length:

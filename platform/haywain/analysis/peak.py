@@ -6,8 +6,8 @@ Bin 0 does not count: it is the mean, which is taken away.  Two ways find k:
 
 `exact_peak` transforms the whole signal at once (`scipy.fft.rfft`), where `fft_bytes(N)` can be afforded.
 
-Beyond that the signal is read in pieces, twice, in flat memory.  First pass, `Bands`: the energy of each
-coarse bin, summed over rectangular segments that lie side by side.  A line between two coarse bins shows at
+Beyond that the signal is read in pieces, twice, in flat memory, in any order.  First pass, `Bands`: the
+energy of each coarse bin, summed over rectangular segments side by side.  A line between two of them shows at
 least 0.81 = 2 (2 / pi)**2 of its energy in the two together, so a band is what lies between two neighbours,
 and by Cauchy and Schwarz |X|**2 <= segments * energy / 0.81 in it: what a band may hold at most.  Second
 pass, `Zoom`: X[k] itself, for all k of the few bands that may hold most.  Over a block of D samples D k / N
@@ -23,6 +23,7 @@ all bins may lie in a band that was not looked into; `Bands.largest_but` tells.
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ BANDS_MAX = 8
 """Bands looked into by the second pass."""
 
 _SHOWN = 2 * (2 / math.pi) ** 2
+_NO_EXPONENT = -(1 << 14)  # below that of all numbers
 _TOLERANCE = 1e-13
 
 
@@ -84,52 +86,60 @@ def segment_length(count: int) -> int:
 
 @dataclass
 class Bands:
-    """First pass: feed it the signal in order; it keeps what each coarse bin holds.
+    """First pass: what each coarse bin holds; feed it stretches of whole segments, in any order, and merge.
 
-    In units of two to the power of `exponent`, which the first piece tells: no square is too large or small.
+    `shift`, about the mean of the signal, is taken away: it would leak out of a last segment that is shorter.
+    The energy is in units of four to the power of `exponent`: no square is too large or too small.
     """
 
     count: int
-    fed: int = 0
-    exponent: int = 0
     shift: float = 0.0
+    exponent: int = _NO_EXPONENT
     low: float = math.inf
     high: float = -math.inf
-    energy: Signal = field(init=False)
+    energy: Signal = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        """Begin with nothing."""
+        """Begin with nothing, if nothing is told."""
         self.length = segment_length(self.count)
-        self.energy = np.zeros(self.length // 2 + 1)
+        if not self.energy.size:
+            self.energy = np.zeros(self.length // 2 + 1)
 
     def add(self, signal: Signal) -> None:
-        """Add the next samples: whole segments, except at the end of the signal."""
+        """Add samples: whole segments, except at the end of the signal."""
         from scipy.fft import rfft
 
-        if not self.fed:
-            self.exponent = _exponent(signal)
-            # Without the mean, which would leak out of a last segment that is shorter.
-            self.shift = float(np.ldexp(signal, -self.exponent).mean())
-        self.low, self.high = min(self.low, float(signal.min())), max(self.high, float(signal.max()))
+        low, high = float(signal.min()), float(signal.max())
+        exponent = _exponent(np.array([low, high, self.shift]))
+        energy = np.zeros_like(self.energy)
+        shift = np.ldexp(self.shift, -exponent)
         for start in range(0, signal.size, self.length):
-            scaled = np.ldexp(signal[start : start + self.length], -self.exponent)
-            lines = rfft(scaled - self.shift, self.length)
-            self.energy += lines.real**2 + lines.imag**2
-        self.fed += signal.size
+            scaled = np.ldexp(signal[start : start + self.length], -exponent)
+            lines = rfft(scaled - shift, self.length)
+            energy += lines.real**2 + lines.imag**2
+        exponent = exponent if energy.any() else _NO_EXPONENT
+        self.merge(Bands(self.count, self.shift, exponent, low, high, energy))
+
+    def merge(self, other: "Bands") -> None:
+        """Add what another one holds."""
+        exponent = max(self.exponent, other.exponent)
+        self.energy = sum(
+            (np.ldexp(one.energy, 2 * (one.exponent - exponent)) for one in (self, other)),
+            np.zeros_like(self.energy),
+        )
+        self.exponent = exponent
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
     def state(self) -> dict[str, NDArray[Any]]:  # Any: numbers of whatever dtype
-        """Return what it has summed up so far, to go on from by `restore`."""
-        return {
-            "energy": self.energy,
-            "range": np.array([self.shift, self.low, self.high, self.exponent]),
-            "fed": np.array(self.fed),
-        }
+        """Return all of it as arrays, for `of`."""
+        told = np.array([self.count, self.shift, self.exponent, self.low, self.high])
+        return {"energy": self.energy, "bands": told}
 
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
-        """Go on where another one was."""
-        self.energy, self.fed = state["energy"], int(state["fed"])
-        self.shift, self.low, self.high = map(float, state["range"][:3])
-        self.exponent = int(state["range"][3])
+    @classmethod
+    def of(cls, state: dict[str, NDArray[Any]]) -> "Bands":  # Any: as above
+        """Return what `state` told of."""
+        count, shift, exponent, low, high = map(float, state["bands"])
+        return cls(int(count), shift, int(exponent), low, high, state["energy"])
 
     def bounds(self) -> Signal:
         """Return the largest |X[k]|**2 that each band may hold, in the unit of the samples squared."""
@@ -167,8 +177,8 @@ class Bands:
 class Zoom:
     """Second pass: X[k] for the `reach` bins on either side of each of `middles`.
 
-    Feed it the signal in order, in whole blocks; `lines[i, d + reach]` is then X[middles[i] + d], in units of
-    two to the power of `exponent`.
+    Feed it the signal from the sample `fed` on, in whole blocks; `lines[i, d + reach]` is then what that adds
+    to X[middles[i] + d], in units of two to the power of `exponent`.
     """
 
     count: int
@@ -176,23 +186,17 @@ class Zoom:
     reach: int
     exponent: int = 0
     fed: int = 0
-    lines: Lines = field(init=False)
+    lines: Lines = field(default_factory=lambda: np.zeros((0, 0), np.complex128))
 
     def __post_init__(self) -> None:
         """Prepare the weights of a block, of at most sqrt(count) samples."""
-        self.lines = np.zeros((len(self.middles), 2 * self.reach + 1), np.complex128)
+        if not self.lines.size:
+            self.lines = np.zeros((len(self.middles), 2 * self.reach + 1), np.complex128)
         self.block = block_length(self.count)
         while math.pi * self.reach * self.block > self.count:  # else the series cancels, and loses digits
             self.block //= 2
         self.terms = _terms(math.pi * self.reach * self.block / self.count)
-        self._weights = np.concatenate([self._weigh(middle) for middle in self.middles], axis=1)
-
-    def _weigh(self, middle: int) -> Signal:
-        """Return (block, 2 terms): cosine and sine of the middle, times powers of the place, -1 to 1."""
-        place = np.arange(self.block)
-        wave = _phase(middle * place, self.count)[:, None]
-        powers = ((2 * place + 1) / self.block - 1)[:, None] ** np.arange(self.terms)
-        return np.concatenate([wave.real * powers, wave.imag * powers], axis=1)
+        self._weights = _weights(self.count, self.block, self.terms, tuple(self.middles))
 
     def add(self, signal: Signal) -> None:
         """Add the next samples: whole blocks, except at the end of the signal."""
@@ -223,14 +227,6 @@ class Zoom:
                 chosen = distance if side > 0 else distance[distance > 0]
                 self.lines[:, self.reach + side * chosen] += found[:, distance.size - chosen.size :]
 
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: as above
-        """Return what it has summed up so far, to go on from by `restore`."""
-        return {"lines": self.lines, "fed": np.array(self.fed)}
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
-        """Go on where another one was."""
-        self.lines, self.fed = state["lines"], int(state["fed"])
-
     def peak(self) -> tuple[int, float]:
         """Return the strongest of these bins and its |X[k]|**2."""
         bins = np.array(self.middles)[:, None] + np.arange(-self.reach, self.reach + 1)
@@ -238,6 +234,21 @@ class Zoom:
         power[(bins < 1) | (bins > self.count // 2)] = -1
         at = np.unravel_index(int(np.argmax(power)), power.shape)
         return int(bins[at]), float(power[at])
+
+
+@lru_cache(maxsize=2)
+def _weights(count: int, block: int, terms: int, middles: tuple[int, ...]) -> Signal:
+    """Return (block, 2 terms) of each middle: its cosine and sine times powers of the place, -1 to 1.
+
+    They are some megabytes, the same for all parts of a signal.
+    """
+    place = np.arange(block)
+    powers = ((2 * place + 1) / block - 1)[:, None] ** np.arange(terms)
+    found = []
+    for middle in middles:
+        wave = _phase(middle * place, count)[:, None]
+        found += [wave.real * powers, wave.imag * powers]
+    return np.concatenate(found, axis=1)
 
 
 def block_length(count: int) -> int:

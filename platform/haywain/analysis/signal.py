@@ -19,6 +19,7 @@ class SignalSource:
     rate_hz: float
     channel: int
     read_rows: Callable[[int, int], NDArray[Any]]  # Any: of whatever real dtype
+    row_bytes: int = 8
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return the samples [start, stop); raises InvalidError for one that is no number."""

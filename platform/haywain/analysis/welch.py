@@ -1,4 +1,4 @@
-"""A spectrogram by Welch's method, in one pass: at most 1,024 columns, each a mean over its span of time.
+"""A spectrogram by Welch's method, in stretches: at most 1,024 columns, each a mean over its span of time.
 
 Welch, "The use of fast Fourier transform for the estimation of power spectra", IEEE Transactions on Audio and
 Electroacoustics 15 (1967) 70-73.  A column is what `scipy.signal.welch(span, rate, "hann", nperseg)`
@@ -6,8 +6,7 @@ returns: segments that overlap by half, their means taken away, a periodic Hann 
 the unit of the samples squared per Hz.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -67,54 +66,64 @@ class Grid:
         spans = np.array([self.span(column) for column in range(self.columns)])
         return np.asarray(spans.mean(axis=1) / self.rate_hz)
 
+    def segments_in(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the numbers of the segments that begin in the samples [start, stop), half-open."""
+        first, last = -(-start // self.hop), -(-stop // self.hop)
+        return min(first, self.segments), min(last, self.segments)
 
-@dataclass
-class Spectrogram:
-    """Feed it the signal in order; `density` of shape (columns, frequencies) is then the spectrogram."""
+    def samples_of(self, first: int, last: int) -> tuple[int, int]:
+        """Return the samples [start, stop) of the segments [first, last)."""
+        return first * self.hop, (last - 1) * self.hop + self.length if last > first else first * self.hop
 
-    grid: Grid
-    done: int = 0
-    rest: Signal = field(default_factory=lambda: np.zeros(0))
 
-    def __post_init__(self) -> None:
-        """Begin with zeros."""
-        from scipy.signal import get_window
+@dataclass(frozen=True)
+class Stretch:
+    """What some segments side by side add to a spectrogram: `density` of its columns from `first` on."""
 
-        self.window = get_window("hann", self.grid.length)
-        self.edges = self.grid.edges()
-        self.density = np.zeros((self.grid.columns, self.grid.length // 2 + 1))
+    first: int
+    density: Signal
 
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: numbers of whatever dtype
-        """Return what it has summed up so far, to go on from by `restore`."""
-        return {"density": self.density, "rest": self.rest, "done": np.array(self.done)}
+    def merged(self, other: "Stretch") -> "Stretch":
+        """Return what both add."""
+        if not len(other.density) or not len(self.density):
+            return self if len(self.density) else other
+        first = min(self.first, other.first)
+        last = max(one.first + len(one.density) for one in (self, other))
+        density = np.zeros((last - first, self.density.shape[1]))
+        for one in (self, other):
+            density[one.first - first : one.first - first + len(one.density)] += one.density
+        return Stretch(first, density)
 
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:  # Any: as above
-        """Go on where another one was."""
-        self.density, self.rest, self.done = state["density"], state["rest"], int(state["done"])
 
-    def add(self, signal: Signal) -> None:
-        """Add the next samples, of any number."""
-        grid = self.grid
-        joined = np.concatenate([self.rest, signal])
-        if joined.size >= grid.length:
-            segments = sliding_window_view(joined, grid.length)[:: grid.hop]
-            at_once = max(SAMPLES_AT_ONCE // grid.length, 1)
-            for first in range(0, len(segments), at_once):
-                self._add_segments(segments[first : first + at_once])
-            joined = joined[len(segments) * grid.hop :]
-        self.rest = joined.copy()
+def stretch_of(grid: Grid, first: int, last: int, signal: Signal) -> Stretch:
+    """Return what the segments [first, last) add, whose samples these are."""
+    from scipy.signal import get_window
 
-    def _add_segments(self, segments: Signal) -> None:
-        from scipy.fft import rfft
+    edges = grid.edges()
+    if last <= first:
+        return Stretch(0, np.zeros((0, grid.length // 2 + 1)))
+    columns = np.searchsorted(edges, np.arange(first, last), side="right") - 1
+    column = int(columns[0])
+    found = np.zeros((int(columns[-1]) - column + 1, grid.length // 2 + 1))
+    window = get_window("hann", grid.length)
+    segments = sliding_window_view(signal, grid.length)[:: grid.hop]
+    at_once = max(SAMPLES_AT_ONCE // grid.length, 1)
+    for start in range(0, last - first, at_once):
+        some = columns[start : start + at_once]
+        power = _power(grid, window, segments[start : start + at_once])
+        starts = np.flatnonzero(np.diff(some, prepend=-1))
+        sizes = np.diff(edges)[some[starts]]
+        found[some[starts] - column] += np.add.reduceat(power, starts, axis=0) / sizes[:, None]
+    return Stretch(column, found)
 
-        lines = rfft((segments - segments.mean(axis=1, keepdims=True)) * self.window, axis=1)
-        with np.errstate(over="ignore"):  # of samples beyond 1e150; the density tells
-            power = lines.real**2 + lines.imag**2
-        power *= 1 / (self.grid.rate_hz * (self.window**2).sum())
-        power[:, 1 : (self.grid.length + 1) // 2] *= 2  # one side; there are two of all but 0 and Nyquist
-        numbers = np.arange(self.done, self.done + len(segments))
-        columns = np.searchsorted(self.edges, numbers, side="right") - 1
-        starts = np.flatnonzero(np.diff(columns, prepend=-1))
-        sizes = np.diff(self.edges)[columns[starts]]
-        self.density[columns[starts]] += np.add.reduceat(power, starts, axis=0) / sizes[:, None]
-        self.done += len(segments)
+
+def _power(grid: Grid, window: Signal, segments: Signal) -> Signal:
+    """Return the power spectral density of each segment, one side."""
+    from scipy.fft import rfft
+
+    lines = rfft((segments - segments.mean(axis=1, keepdims=True)) * window, axis=1)
+    with np.errstate(over="ignore"):  # of samples beyond 1e150; the density tells
+        power: Signal = lines.real**2 + lines.imag**2
+    power *= 1 / (grid.rate_hz * (window**2).sum())
+    power[:, 1 : (grid.length + 1) // 2] *= 2  # one side; there are two of all but 0 and Nyquist
+    return power
