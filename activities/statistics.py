@@ -63,10 +63,6 @@ class Statistics(MapReduce):
                 f"bins: {len(names)} columns with {bins} each are more than {RESULT_BINS} in all"
             )
 
-    def step_of(self, source: Document, step_bytes: int) -> int:
-        """Return how many rows are so many bytes."""
-        return max(step_bytes // _row_bytes(cast(DataArray, source)), 1)
-
     def map(self, part: Part) -> Arrays:
         """Return the moments of the rows; in the second pass how many values lie in each fine bin.
 
@@ -103,10 +99,6 @@ class Statistics(MapReduce):
 
 def _bins(given: BaseModel) -> int:
     return 1 << (cast(_Parameters, given).bins - 1).bit_length()
-
-
-def _row_bytes(array: DataArray) -> int:
-    return max(array.dtype.itemsize * int(np.prod(array.shape[1:])), 1)
 
 
 def _names(array: DataArray) -> list[str]:

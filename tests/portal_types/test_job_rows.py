@@ -29,12 +29,6 @@ class Odd(RowMap):
 
     name, title, portal_types = "odd", "Pick the odd rows", ("Data Array",)
 
-    def length(self, source: Document, given: BaseModel) -> int:
-        return len(source)  # type: ignore[arg-type]
-
-    def step_of(self, source: Document, step_bytes: int) -> int:
-        return max(step_bytes // 8, 1)
-
     def layout(self, source: Document, given: BaseModel) -> Layout:
         return Layout(np.dtype("<i8"), (), ("odd",))
 

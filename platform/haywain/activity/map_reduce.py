@@ -68,8 +68,11 @@ class MapReduce(Kind):
     """The Portal Type of what `finish` writes to, which a Job may be given as its target."""
 
     def length(self, source: Document, given: BaseModel) -> int:
-        """Return how long a source is, in rows or bytes; raises InvalidError for what cannot be worked on."""
-        return source.size
+        """Return how long a source is, an array in rows, others in bytes.
+
+        Raises InvalidError for what cannot be worked on.
+        """
+        return len(source) if _has_rows(source) else source.size
 
     def check_given(self, source: Document, given: BaseModel) -> None:
         """Raise InvalidError for parameters that this source cannot be worked on with."""
@@ -85,7 +88,8 @@ class MapReduce(Kind):
 
     def step_of(self, source: Document, step_bytes: int) -> int:
         """Return how much of the source is so many bytes, in its unit; at least 1."""
-        return max(step_bytes, 1)
+        unit_bytes = max(getattr(source, "row_bytes", 1), 1) if _has_rows(source) else 1
+        return max(step_bytes // unit_bytes, 1)
 
     def rests_on(self, source: Document, start: int, stop: int, given: BaseModel) -> bytes:
         """Return what is the same as long as a part comes to the same; b"" where that is not known."""
@@ -164,6 +168,10 @@ def cuts_of(kind: MapReduce, source: Document, length: int, step_bytes: int, giv
         if len(found) > PARTS_MAX:
             raise InvalidError(f"{PARTS_MAX} parts are the most; take longer steps than {step_bytes} bytes")
     return found
+
+
+def _has_rows(source: Document) -> bool:
+    return hasattr(type(source), "row_bytes")
 
 
 def is_for_parts(name: str) -> bool:
