@@ -118,10 +118,10 @@ def _names(array: DataArray) -> list[str]:
     return named if len(named) == count else [f"column {number}" for number in range(1, count + 1)]
 
 
-def _numbers(rows: NDArray[Any]) -> NDArray[np.float64]:  # Any: of whatever dtype
-    """Return rows as float64; a time as seconds since 1970 UTC, a duration in seconds, NaT as NaN."""
+def _numbers(rows: NDArray[Any]) -> NDArray[Any]:  # Any: of whatever real dtype
+    """Return rows of numbers; a time as seconds since 1970 UTC, a duration in seconds, NaT as NaN."""
     if rows.dtype.names is not None:
         return np.stack([_numbers(rows[name])[:, 0] for name in rows.dtype.names], axis=1)
     if rows.dtype.kind in "mM":
         rows = seconds(rows)
-    return rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).astype(np.float64)
+    return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
