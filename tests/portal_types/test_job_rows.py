@@ -1,15 +1,17 @@
 """Jobs that make arrays: whatever the parts, the rows are those of the whole, and seen at once."""
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import haywain
+from haywain.activity.kind import NoParameters
 from haywain.activity.map_reduce import Part
 from haywain.activity.row_map import RowMap
 from haywain.analysis.rows import Layout, Rows
@@ -151,3 +153,48 @@ def test_target_that_is_deleted_fails_it(site: Site) -> None:
         assert "There is nothing at" in str(job.error)
         with pytest.raises(NotFoundError):
             portal[target.path]
+
+
+class Constant(RowMap):
+    """As many rows as the source has, all of one number; in two columns, so that a mixture would show."""
+
+    class _Parameters(NoParameters):
+        number: int = Field(0, description="The number.")
+
+    name, title, portal_types, parameters = "constant", "Fill", ("Data Array",), _Parameters
+
+    def layout(self, source: Document, given: BaseModel) -> Layout:
+        return Layout(np.dtype("<i8"), (2,))
+
+    def rows(self, part: Part) -> Iterator[Rows]:
+        yield np.full((part.stop - part.start, 2), part.parameters.number)  # type: ignore[attr-defined]
+
+
+def test_reader_never_sees_a_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extents, "BLOCK_SIZE", 16_384)
+    with haywain.open(str(tmp_path / "var"), workers=2) as portal:
+        monkeypatch.setitem(portal.site.registry.activities, "constant", Constant())
+        target, source = new_array(portal, np.zeros((0, 2), "<i8")), new_array(portal, np.zeros(2000, "<i8"))
+        portal.commit()
+        stopping, seen, mixed = threading.Event(), list[int](), list[Any]()
+
+        def poll(path: str) -> None:
+            while not stopping.wait(0.005):
+                with portal.site.open() as other:
+                    rows: Any = other[path][:]  # type: ignore[index]
+                    if len(rows) and (len(rows) != 2000 or rows.min() != rows.max()):
+                        mixed.append(np.unique(rows))
+                    seen.extend(rows[:1, 0].tolist())
+
+        reader = threading.Thread(target=poll, args=(target.path,))
+        reader.start()
+        try:
+            for number in range(50):
+                job = portal.map_reduce("constant", source, target, step=8000, parameters={"number": number})
+                portal.commit()
+                assert job.wait(60).result["rows"] == 2000
+        finally:
+            stopping.set()
+            reader.join()
+        assert not mixed
+        assert len(set(seen)) > 25
