@@ -24,6 +24,9 @@ from haywain.values import GIB
 BLOCKS_AT_ONCE = 64
 """So many Blocks are queued to be copied by one transaction."""
 
+NEIGHBOURS = 4
+"""So many parts in a row are rather done on one machine: they may lie in one blob."""
+
 
 class JobProperties(Properties):
     """What is done, on what."""
@@ -129,7 +132,8 @@ class Job(Document):
         while groups := list(islice(found.groups(), GROUPS_AT_ONCE)):
             for group in groups:
                 for number in group:
-                    self.activate(tag=found.tag(self, 0, number))._map_part(number=number)
+                    near = f"{source.path} {number // NEIGHBOURS}"
+                    self.activate(tag=found.tag(self, 0, number), near=near)._map_part(number=number)
                 self._queue_merge(1, group.start // FAN)
             found.planned = groups[-1].stop
             yield found.planned / len(found.ends)

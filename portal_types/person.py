@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from haywain.activity.kind import activity
 from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import InvalidError
 from haywain.security.accounts import Logins
@@ -136,3 +137,7 @@ class Person(Document):
     def user(self) -> User:
         """Return who acts when this person is logged in."""
         return User(str(self.reference), frozenset(self.properties.roles))
+
+    @activity
+    def _canary(self) -> None:
+        """Do nothing: that it is run shows that Workers are there."""

@@ -10,6 +10,7 @@ from typing import Self
 
 from transaction.interfaces import TransientError
 
+from haywain.activity.canary import tend
 from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
 from haywain.activity.workers import Workers
@@ -37,12 +38,24 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 _log = logging.getLogger(__name__)
 
 
-def open_site(settings: Settings) -> tuple[Site, str]:
+def __getattr__(name: str) -> object:
+    """Make the Celery application when it is asked for: `celery -A haywain.app:celery worker`.
+
+    Nobody else imports Celery.
+    """
+    if name != "celery":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from haywain.worker import application
+
+    return application()
+
+
+def open_site(settings: Settings, home: Path | None = None) -> tuple[Site, str]:
     """Open a data directory, filled at the first start; return it and the password made for admin, if any.
 
-    Raises DataDirectoryError and its kinds, RegistryError.
+    `home` is as `Site` has it.  Raises DataDirectoryError and its kinds, RegistryError.
     """
-    site = Site(settings)
+    site = Site(settings, home)
     site.workers, site.tally = Workers(site), Tally()
     site.receipts = Receipts(site.path / "ledger", _lane(site), is_shared=not site.is_sole)
     site.before_close.append(site.workers.stop)
@@ -139,7 +152,7 @@ def _fill(portal: Portal, password: str) -> bool:
 
 
 class Housekeeping(threading.Thread):
-    """What a serving process does now and then: repair the catalog, see to uploads and uses of tokens."""
+    """What a process does now and then: repair the catalog, see to uploads, uses of tokens, the canary."""
 
     def __init__(self, site: Site) -> None:
         """Work for a site until it stops."""
@@ -154,6 +167,8 @@ class Housekeeping(threading.Thread):
                 self._site.keep_uses()
                 finish_uploads(self._site)
                 self._site.uploads.expire(self._site.settings.upload_hours * 3600)
+                if not self._site.is_sole:
+                    self._site.transact(tend)
             except (DatabaseServerError, TransientError) as error:  # it went while the catalog followed
                 _log.warning("housekeeping waits: %s", error)
             except Exception:  # whatever it is, the next round may succeed

@@ -245,9 +245,12 @@ class Portal:
 class Site:
     """What one process holds of a data directory: the lock, the database, the catalog, the registry."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open it all; raises DataDirectoryError and its kinds, RegistryError."""
-        self.settings = settings
+    def __init__(self, settings: Settings, home: FilePath | None = None) -> None:
+        """Open it all; raises DataDirectoryError and its kinds, RegistryError.
+
+        Processes that belong together have a `home`: the directory of their kinds and of a cache of blobs.
+        """
+        self.settings, self._home = settings, home
         self.directory = DataDirectory(settings.data)
         self.is_new = self.directory.open()
         self.locks = NamedLocks()
@@ -270,9 +273,10 @@ class Site:
 
     def _open(self, opened: ExitStack) -> None:
         path, settings = self.path, self.settings
-        self.registry: Registry = load_registry(path)
+        home = self._home or path
+        self.registry: Registry = load_registry(home)
         self.uploads = Uploads(path / "uploads")
-        self.storage = open_storage(settings.database or f"file:{path}", path / "blob-cache")
+        self.storage = open_storage(settings.database or f"file:{path}", home / "blob-cache")
         opened.callback(self.storage.close)
         self.database = Database(self.storage, 2 * settings.threads + 16, self.registry.modules)
         self.catalog_store = CatalogStore(path / "catalog.sqlite")

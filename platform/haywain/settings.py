@@ -44,6 +44,15 @@ class Settings(BaseSettings):
     forward_token: str = Field("", description="The token with whose rights it is stored.")
     forward_users: Path | None = Field(None, description="File of lines `name token`, one for each client.")
     workers: int = Field(2, ge=0, le=256, description="Threads that run activities.")
+    concurrency: int = Field(
+        0, ge=0, le=256, description="Children of `haywain worker`; 0: as many as cores."
+    )
+    queues: str = Field(
+        "",
+        pattern=r"^([a-z0-9_-]+(,[a-z0-9_-]+)*)?$",
+        description="Queues of which activities are run here, a,b; all if none is named.",
+    )
+    broker: str = Field("", description="redis:// URL of what wakes the Workers of other processes.")
     activity_days: int = Field(30, ge=0, description="How long ended activities are kept.")
     activity_seconds: int = Field(14_400, ge=1, description="How long one activity may run.")
     activity_bytes: int = Field(GIB, ge=MIB, description="How much memory one activity may take.")

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from tests.activity.conftest import Make, drain
 from tests.conftest import Clock
-from transaction.interfaces import TransientError
 
 from haywain.activity import care
 from haywain.activity.care import Care, Caretaker, want, wanting
@@ -204,7 +203,7 @@ def test_a_kind_that_fails_is_logged_and_the_others_are_asked(
         name = "a_broken"
 
         def due(self, portal: Portal, since_s: float, now_s: float) -> Due:
-            raise TransientError("never")
+            raise RuntimeError("never")
 
     kinds = {"a_broken": Broken(), **site.registry.activities}
     site.registry.activities.clear()

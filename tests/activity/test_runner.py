@@ -13,9 +13,9 @@ from ZODB.POSException import ConflictError
 
 from haywain.activity.kind import Work
 from haywain.activity.outbox import Outbox
+from haywain.activity.presence import Presence, beat
 from haywain.activity.runner import Run, delay_s
 from haywain.activity.sweeper import sweep, take_back
-from haywain.activity.watchdog import beat
 from haywain.document import Document
 from haywain.errors import DatabaseServerError, InDoubtError, InvalidError, TemporaryError
 from haywain.portal import Portal, Site
@@ -249,7 +249,7 @@ def test_other_processes_are_dead_after_three_missed_heartbeats(
     set_clock.forward(29)
     look()
     assert job.state == "running"
-    site.transact(lambda p: beat(Outbox.of(p.root), "far away"))
+    site.transact(lambda p: beat(Outbox.of(p.root), "far away", Presence(0.0, 1, "")))
     set_clock.forward(29)
     look()
     assert job.state == "running"

@@ -36,6 +36,12 @@ def test_what_an_agent_listens_with_loads_no_numpy() -> None:
     assert "numpy" not in loaded("import haywain.forward")
 
 
+def test_a_portal_without_a_broker_loads_no_celery() -> None:
+    found = loaded("import haywain.app, haywain.cli.serve; haywain.app.open_site")
+    assert not found & {"celery", "kombu", "billiard", "redis"}
+    assert "celery" in loaded("from haywain.app import celery")
+
+
 def test_heavy_import_would_be_seen() -> None:
     assert "ZODB" in loaded("import ZODB")
 

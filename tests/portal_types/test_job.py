@@ -1,5 +1,6 @@
 """Job: work done in parts comes to what it comes to in one piece."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import haywain
 from haywain.activities.statistics import Statistics
 from haywain.activity import memory, reduction
+from haywain.activity.outbox import Outbox
 from haywain.activity.sweeper import sweep
 from haywain.errors import DuplicateError, ForbiddenError, InvalidError, NotFoundError, UnknownNameError
 from haywain.portal import Portal, Site
 from haywain.portal_types import job as module
+from haywain.portal_types.job import NEIGHBOURS
 from haywain.security import User
 
 VALUES = np.random.default_rng(11).normal([0, 100], [1, 20], (5000, 2))
@@ -52,6 +55,23 @@ def test_parts_come_to_what_the_whole_does(site: Site, path: str, step: str | in
             assert one["mean"] == pytest.approx(other["mean"], rel=1e-12)
             assert one["variance"] == pytest.approx(other["variance"], rel=1e-12)
         assert not portal[job.path].reduction.found  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("few")
+def test_parts_of_the_same_bytes_are_near_each_other(site: Site, path: str) -> None:
+    with site.open() as portal:
+        for _ in range(2):
+            portal.map_reduce("statistics", portal[path], step=4000)
+            portal.commit()
+        keys: dict[int, set[str]] = {}
+        while not site.workers.run_next():
+            portal.abort()
+            for entry in Outbox.of(portal.root).ready_firsts():
+                record = Outbox.of(portal.root).find(entry[2])
+                if record is not None and record.method == "_map_part":
+                    keys.setdefault(json.loads(record.parameters)["number"], set()).add(record.near)
+        assert len(keys) > 2 * NEIGHBOURS
+        assert all(found == {f"{path} {number // NEIGHBOURS}"} for number, found in keys.items())
 
 
 @pytest.mark.usefixtures("few")

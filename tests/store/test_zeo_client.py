@@ -230,6 +230,25 @@ def test_a_download_that_was_cut_is_begun_anew(clients: Clients) -> None:
 
 
 @private
+def test_clients_of_one_cache_leave_each_other_what_they_are_about_to_write(clients: Clients) -> None:
+    cache = clients.path / "shared by two"
+    first = open_storage(clients.storage.uri, cache)
+    begun = [cache / "tmp" / "begun.tmp", cache / "5" / "1.00.blob.dl"]
+    for path in begun:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    second = open_storage(clients.storage.uri, cache)
+    assert all(path.exists() for path in begun)
+    first.close()
+    third = open_storage(clients.storage.uri, cache)
+    assert all(path.exists() for path in begun)
+    second.close()
+    third.close()
+    open_storage(clients.storage.uri, cache).close()
+    assert not any(path.exists() for path in begun)
+
+
+@private
 def test_what_a_killed_client_left_in_its_cache_is_removed(clients: Clients) -> None:
     cache = clients.path / f"cache{len(clients.opened)}"
     (cache / "5").mkdir(parents=True)

@@ -55,6 +55,9 @@ class Options(BaseModel):
     at: Moment | None = Field(None, description="Not before this time.")
     serialization_tag: _Name = Field("", description="Of all with this tag only one runs at a time.")
     dedupe_key: _Name = Field("", description="If one like it waits under this key, that one serves both.")
+    near: _Name = Field(
+        "", description="Those with one key are rather run on one machine, which has the bytes."
+    )
     max_retries: int | None = Field(None, ge=0, le=100, description="How often it is tried again.")
 
     @field_validator("after_tag", mode="before")
@@ -62,7 +65,7 @@ class Options(BaseModel):
     def _may_be_one(cls, value: Any) -> Any:  # Any: what was given; pydantic checks the type
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("tag", "serialization_tag", "dedupe_key", mode="after")
+    @field_validator("tag", "serialization_tag", "dedupe_key", "near", mode="after")
     @classmethod
     def _is_text(cls, value: str) -> str:
         try:
@@ -106,6 +109,7 @@ class Activation:
         record.parameters = _json(name, model)
         record.login, record.token = portal.user.login, portal.user.token
         record.is_systems = portal.user is SYSTEM
+        record.queue = method.queue
         self._set_options(record)
         outbox = Outbox.of(portal.root)
         twin = outbox.twin(record)
@@ -121,7 +125,7 @@ class Activation:
         record.tag, record.after_tags, record.priority = options.tag, options.after_tag, options.priority
         record.at = options.at.timestamp() if isinstance(options.at, datetime) else 0.0
         record.serialization_tag, record.dedupe_key = options.serialization_tag, options.dedupe_key
-        record.max_retries = options.max_retries
+        record.max_retries, record.near = options.max_retries, options.near
 
 
 def _read_current(portal: "Portal", twin: Activity) -> None:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOBTree, OOTreeSet
 from persistent import Persistent
+from transaction.interfaces import TransientError
 
 from haywain import clock
 from haywain.activity.kind import Due
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
-from haywain.errors import NotFoundError
+from haywain.errors import DatabaseServerError, NotFoundError
 
 if TYPE_CHECKING:
     from haywain.activity.kind import Kind
@@ -102,6 +103,9 @@ class Caretaker:
                 try:
                     if not self._ask(kind):
                         del self._next[kind.name]
+                except (DatabaseServerError, TransientError) as error:  # it went meanwhile
+                    del self._next[kind.name]
+                    _log.warning("%s could not tell what is due: %s", kind.name, error)
                 except Exception:  # of a kind that may be anybody's; the others are asked all the same
                     _log.exception("%s could not tell what is due; it is asked again later", kind.name)
 

@@ -20,11 +20,12 @@ the arrays in `work.kept` as they were then.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from haywain.activity.shard import DEFAULT_QUEUE, check_queue
 from haywain.store.array import Array
 from haywain.store.database import read_current
 
@@ -73,6 +74,14 @@ class Kind(ABC):
     """How long it may run, all steps together, in seconds; None for the setting `activity_seconds`."""
     memory_limit_bytes: ClassVar[int | None] = None
     """How much the process may grow by it; None for the setting `activity_bytes`."""
+
+    queue: ClassVar[str] = DEFAULT_QUEUE
+    """Which Workers run it: those that take this queue, see `haywain worker --queues`."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Check what a class says; raises ValueError."""
+        super().__init_subclass__(**more)
+        check_queue(cls.queue)
 
     every_s: ClassVar[float] = 0.0
     """How often the portal asks it what is due, in seconds; 0 for never."""
@@ -152,13 +161,28 @@ class Work:
         self.lines.append(text)
 
 
-def activity(method: F) -> F:
+@overload
+def activity(method: F) -> F: ...
+
+
+@overload
+def activity(*, queue: str) -> Callable[[F], F]: ...
+
+
+def activity(method: F | None = None, *, queue: str = DEFAULT_QUEUE) -> F | Callable[[F], F]:
     """Allow a method of a document's class to be run as an activity: `document.activate().method(...)`.
 
-    Its annotations are its parameters' types.  Methods that are not marked are refused.
+    Its annotations are its parameters' types.  Methods that are not marked are refused.  With
+    `@activity(queue="gpu")` only Workers that take this queue run it; raises ValueError for no name of one.
     """
-    method.__dict__["is_activity"] = True
-    return method
+    check_queue(queue)
+
+    def mark(method: F) -> F:
+        method.__dict__["is_activity"] = True
+        method.__dict__["activity_queue"] = queue
+        return method
+
+    return mark if method is None else mark(method)
 
 
 def is_activity(method: object) -> bool:

@@ -8,13 +8,13 @@ from haywain.errors import InvalidError, UnknownNameError
 from haywain.security import User
 
 PHASES = {
-    "queued": ("ready", "later", "held", "lined"),
+    "queued": ("later", "held", "lined"),
     "running": ("claimed",),
     "done": ("done",),
     "failed": ("failed",),
     "cancelled": ("cancelled",),
 }
-"""Where the activities of each state stand."""
+"""Where the activities of each state stand; queued are also those that may be claimed."""
 
 MOST = 1000
 
@@ -52,6 +52,7 @@ def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
     if wanted.cursor and not is_id(wanted.cursor):
         raise InvalidError("cursor is the `next` of the page before, the id of an activity")
     found = set.intersection(*_filtered(outbox, user, wanted))
+    found -= {outbox.canary.id} if outbox.canary is not None else set()  # nobody's work
     ids = sorted(found, reverse=True)
     rest = [id for id in ids if id < wanted.cursor] if wanted.cursor else ids
     items = [record for id in rest[: wanted.limit] if (record := outbox.find(id)) is not None]
@@ -69,5 +70,8 @@ def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:
     ]
     if wanted.state:
         phases = PHASES[wanted.state]
-        sets.append({id for s in outbox.shards for phase in phases for _, _, id in s.places(phase)})
+        found = {id for s in outbox.shards for phase in phases for _, _, id in s.places(phase)}
+        if wanted.state == "queued":
+            found |= {id for shard in outbox.shards for _, _, id in shard.ready()}
+        sets.append(found)
     return sets or [{id for shard in outbox.shards for _, _, id in shard.order}]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import BaseModel, ValidationError, create_model
 
 from haywain.activity.kind import Kind, NoParameters, Work, is_activity
+from haywain.activity.shard import DEFAULT_QUEUE
 from haywain.document import Document
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.validation import explain
@@ -31,6 +32,7 @@ class Method:
     """Says why it cannot be done on a document as it is."""
     time_limit_s: float | None = None
     memory_limit_bytes: int | None = None
+    queue: str = DEFAULT_QUEUE
 
     def checked(self, parameters: dict[str, Any]) -> BaseModel:  # Any: the model knows the types
         """Return parameters as their model; raises InvalidError, which names each that is wrong."""
@@ -81,6 +83,7 @@ def _of_kind(kind: Kind) -> Method:
         kind.suits,
         kind.time_limit_s,
         kind.memory_limit_bytes,
+        kind.queue,
     )
 
 
@@ -93,7 +96,7 @@ def _of_document(cls: type[Document], name: str) -> Method:
         return getattr(work.document, name)(**values)
 
     title = (inspect.getdoc(function) or name).splitlines()[0].rstrip(".")
-    return Method(name, title, model, "edit", start)
+    return Method(name, title, model, "edit", start, queue=function.__dict__["activity_queue"])
 
 
 @lru_cache(maxsize=1000)

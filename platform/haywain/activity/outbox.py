@@ -11,8 +11,9 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, cast
 from zlib import crc32
 
@@ -22,9 +23,10 @@ from ZODB.POSException import POSKeyError
 
 from haywain import clock
 from haywain.activity.record import Activity, Place
-from haywain.activity.shard import Entry, Serial, Shard
+from haywain.activity.shard import Entry, Serial, Shard, is_ready, queue_of, ready_phase
 
 if TYPE_CHECKING:
+    from haywain.activity.canary import Canary
     from haywain.document import PortalRoot
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ _log = logging.getLogger(__name__)
 SHARDS = 16
 AT_ONCE = 50
 """Most activities that one transaction moves past a gate."""
+
+Ready = dict[str, list[str]]
+"""Ids of activities that may be claimed, by queue: of each shard the first is enough to wake others."""
 
 Gate = tuple[str, str]
 """A phase (held, lined) and the tag that activities of that phase wait for."""
@@ -43,7 +48,11 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
     def __init__(self) -> None:
         """Begin empty."""
         self.shards = tuple(Shard() for _ in range(SHARDS))
-        self.beats = OOBTree()
+        self.beats = OOBTree()  # name of a process -> when it last said that it lives, seconds since 1970
+        self.presences = OOBTree()  # the same -> what it is, a Presence
+
+    canary: "Canary | None" = None
+    presences: OOBTree | None = None  # in outboxes of before, until a process of now says what it is
 
     @classmethod
     def of(cls, root: "PortalRoot") -> "Outbox":
@@ -67,6 +76,19 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
     def firsts(self, phase: str, name: str | None = None) -> list[Entry]:
         """Return the first place of a phase in each shard that has one, the first of all first."""
         return sorted(found for shard in self.shards if (found := shard.first(phase, name)) is not None)
+
+    def ready_firsts(self, queues: frozenset[str] = frozenset()) -> list[Entry]:
+        """Return what may be claimed first in each shard and queue, the first of all first."""
+        found = [entry for shard in self.shards for entry in shard.ready_firsts(queues)]
+        return sorted(found, key=lambda entry: entry[1:])
+
+    def ready_for_others(self, taken: Activity | None = None, before: float = inf) -> Ready:
+        """Return, by queue, activities that may be claimed; but one, and those made since a time."""
+        found: Ready = {}
+        for phase, _, id in self.ready_firsts():
+            if (taken is None or id != taken.id) and time_of(id) < before:
+                found.setdefault(queue_of(phase), []).append(id)
+        return found
 
     def next_time(self) -> float | None:
         """Return when the next activity that waits for its time may run, in seconds since 1970."""
@@ -108,7 +130,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         record.claim = record.process = ""
         record.at = record.at if at is None else at
         place = self._place(record)
-        if place[0] == "ready" and record.serialization_tag:
+        if is_ready(place) and record.serialization_tag:
             self._serial(record.serialization_tag).holder = record.id
         self._move(record, place)
 
@@ -164,7 +186,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def is_stuck(self) -> bool:
         """Return whether nothing runs or may run, now or later: all that is queued waits."""
-        if any(self.firsts(phase) for phase in ("ready", "later", "claimed")):
+        if self.ready_firsts() or any(self.firsts(phase) for phase in ("later", "claimed")):
             return False
         return not any(map(self.is_open, self.gates()))
 
@@ -190,14 +212,26 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             shard.forget(entry, record)
         return None
 
+    def _key_of(self, entry: Entry) -> str:
+        """Return the key by which an activity is near somebody; "" if it has none."""
+        record = self.find(entry[2])
+        return record.near if record is not None else ""
+
     def _settle_at(self, entry: Entry) -> Activity | None:
         record = self.loaded(entry)
         if record is not None:
             self.settle(record)
         return record
 
-    def next_ready(self, is_contended: bool = False) -> Activity | None:
+    def next_ready(
+        self,
+        is_contended: bool = False,
+        queues: frozenset[str] = frozenset(),
+        is_near: Callable[[str], bool] | None = None,
+    ) -> Activity | None:
         """Return what is to run next: the highest priority, then the oldest; None if nothing may run.
+
+        Of these queues, of all if none is named; rather one whose key is near, if that is asked.
 
         Where another process was quicker to claim, one at random of those that are first in their shards: if
         all went for the oldest, all but one would meet a conflict each time.
@@ -206,11 +240,13 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         for entry in self.firsts("later"):
             if entry[1] <= now:
                 self._settle_at(entry)
-        while found := self.firsts("ready"):
+        while found := self.ready_firsts(queues):
             equals = [entry for entry in found if entry[1] == found[0][1]]
+            if is_near is not None:
+                equals = [entry for entry in equals if is_near(self._key_of(entry))] or equals
             # since it became ready, something may have come to hold it back
-            record = self._settle_at(random.choice(equals) if is_contended else found[0])  # noqa: S311  # no secret
-            if record is not None and record.place[0] == "ready":
+            record = self._settle_at(random.choice(equals) if is_contended else equals[0])  # noqa: S311  # no secret
+            if record is not None and is_ready(record.place):
                 return record
         return None
 
@@ -223,13 +259,13 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         name = record.serialization_tag
         if name and not self._is_free(name, record.id):
             return ("lined", (name, -record.priority))
-        return ("ready", -record.priority)
+        return (ready_phase(record.queue), -record.priority)
 
     def _move(self, record: Activity, place: Place) -> None:
         """Move it; if it had a serialization tag and can use it no more, the next one gets it."""
-        had = record.place[0] in ("ready", "claimed")
+        had = _has_turn(record.place)
         self.shard(record.id).move(record, place)
-        if had and record.serialization_tag and place[0] not in ("ready", "claimed"):
+        if had and record.serialization_tag and not _has_turn(place):
             serial = self._serial(record.serialization_tag)
             serial.holder = ""
             if not self._admit_next(record.serialization_tag):
@@ -241,7 +277,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
             if not found or not self._is_free(name, found[0][2]):
                 return False
             record = self._settle_at(found[0])
-            if record is not None and record.place[0] == "ready":
+            if record is not None and is_ready(record.place):
                 return True
         return False
 
@@ -254,7 +290,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         if serial is None or serial.holder in ("", id):
             return True
         holder = self.find(serial.holder)
-        return holder is None or holder.place[0] not in ("ready", "claimed")
+        return holder is None or not _has_turn(holder.place)
 
     def _serial(self, name: str) -> Serial:
         serials = self.shard_of_name(name).serials
@@ -294,6 +330,15 @@ def is_id(text: str) -> bool:
     return len(text) == 16 and all(c in "0123456789abcdef" for c in text)
 
 
+def time_of(id: str) -> float:
+    """Return when an activity was made, in seconds since 1970.
+
+    >>> time_of("019ab1c2d3e00f4b")
+    110244932.926
+    """
+    return int(id[:11], 16) / 1000
+
+
 class _Ids:
     """Ids of one process, each greater than those before."""
 
@@ -318,6 +363,11 @@ def new_id() -> str:
     Of two made in this process the later one is the greater: they run in the order in which they were made.
     """
     return _ids.next()
+
+
+def _has_turn(place: Place) -> bool:
+    """Return whether what stands in a place runs or may, and so has its serialization tag."""
+    return place[0] == "claimed" or is_ready(place)
 
 
 def _is_there(record: Activity) -> bool:

@@ -50,6 +50,8 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
     serialization_tag: str = ""
     dedupe_key: str = ""
     max_retries: int | None = None
+    near: str = ""  # Workers of one machine take those of one key, if they can
+    queue: str = "default"  # only Workers that take it claim it
 
     created: float = 0.0
     started: float = 0.0
@@ -136,6 +138,7 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
             "parameters": json.loads(self.parameters),
             "after_tag": list(self.after_tags),
             "priority": self.priority,
+            "queue": self.queue,
             "serialization_tag": self.serialization_tag,
             "dedupe_key": self.dedupe_key,
             "failures": self.failures,

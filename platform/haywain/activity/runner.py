@@ -7,10 +7,7 @@ the activity's record with the effects of the step, and so conflicts with whoeve
 import json
 import logging
 import math
-import os
 import random
-import secrets
-import socket
 import threading
 import time
 import traceback
@@ -30,6 +27,7 @@ from haywain.activity.kept import Kept
 from haywain.activity.kind import Work
 from haywain.activity.method import Method, method_of
 from haywain.activity.outbox import Outbox
+from haywain.activity.process import shown
 from haywain.activity.record import ERROR_LENGTH, TRACE_LENGTH, Activity
 from haywain.errors import DatabaseServerError, HaywainError, InvalidError
 from haywain.security import require
@@ -50,11 +48,6 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0
 RESULT_BYTES, CURSOR_BYTES = MIB, 64 * KIB
 
 _log = logging.getLogger(__name__)
-
-
-def process_name() -> str:
-    """Return a name for this process that no other one has had."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class GoneError(Exception):
@@ -272,11 +265,11 @@ def bury(outbox: Outbox, record: Activity) -> None:
     """Take an activity back from a Worker that died; leave it failed if that happened too often."""
     record.deaths += 1
     if record.deaths < DEATHS:
-        record.note([f"The Worker in {record.process} died; it goes on from its last step"])
+        record.note([f"The Worker in {shown(record.process)} died; it goes on from its last step"])
         outbox.settle(record)
         return
     record.error = (
-        f"{DEATHS} Workers died at this step, the last in {record.process}; look for what kills them "
+        f"{DEATHS} Workers died at this step, the last in {shown(record.process)}; look for what kills them "
         "(memory?) before it is retried"
     )
     outbox.end(record, "failed")

@@ -3,7 +3,7 @@
 Two trees with one entry per activity and purpose, sorted so that each question is one look at an edge:
 
     order   (phase, key, id)     where each activity stands, exactly once:
-            ready     -priority              may be claimed
+            ready     -priority              may be claimed; `ready QUEUE` in another queue than the default
             later     time                   not before it: asked for so, or after a failure
             held      (after_tag, -priority) until no activity holds the tag
             lined     (serialization tag, -priority)   until the one that has it ends
@@ -12,6 +12,7 @@ Two trees with one entry per activity and purpose, sorted so that each question 
     names   (kind, name, id)     tag, path, login: to be listed by; holds: the tags of what has not ended well
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,42 @@ Entry = tuple[str, Any, str]  # Any: see above; one phase has one type
 
 
 _NEXT = "\0"  # a name and this sorts after all that begins with the name alone
+_READY, _AFTER_READY = "ready", "ready!"  # between them "ready" and all that begin with "ready "
+
+DEFAULT_QUEUE = "default"
+
+
+_QUEUE = re.compile(r"[a-z0-9_-]{1,100}", re.ASCII)
+
+
+def check_queue(name: str) -> str:
+    """Return the name of a queue; raises ValueError for what cannot be one.
+
+    >>> check_queue("gpu")
+    'gpu'
+    """
+    if not _QUEUE.fullmatch(name):
+        raise ValueError(f"a queue is named by a-z, 0-9, _ and -, not {name!r:.100}")
+    return name
+
+
+def ready_phase(queue: str) -> str:
+    """Return the phase of what may be claimed in a queue.
+
+    >>> ready_phase("default"), ready_phase("gpu")
+    ('ready', 'ready gpu')
+    """
+    return _READY if queue == DEFAULT_QUEUE else f"{_READY} {queue}"
+
+
+def is_ready(place: tuple[str, Any]) -> bool:  # Any: see `Entry`
+    """Return whether what stands in a place may be claimed, in whichever queue."""
+    return place[0].partition(" ")[0] == _READY
+
+
+def queue_of(phase: str) -> str:
+    """Return the queue of a phase of what may be claimed."""
+    return phase.partition(" ")[2] or DEFAULT_QUEUE
 
 
 class Serial(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -56,6 +93,20 @@ class Shard(Persistent):  # type: ignore[misc]  # persistent has no types
             yield from self.order.keys(min=(phase,), max=(phase + _NEXT,))
         else:
             yield from self.order.keys(min=(phase, (name,)), max=(phase, (name + _NEXT,)))
+
+    def ready(self) -> Iterator[Entry]:
+        """Yield the places of all queues of what may be claimed; not to be changed meanwhile."""
+        yield from self.order.keys(min=(_READY,), max=(_AFTER_READY,))
+
+    def ready_firsts(self, queues: frozenset[str]) -> Iterator[Entry]:
+        """Yield the first place of each of these queues, of all there are if none is named."""
+        if queues:
+            yield from (found for queue in queues if (found := self.first(ready_phase(queue))) is not None)
+            return
+        found = next(self.ready(), None)
+        while found is not None:
+            yield found
+            found = next(iter(self.order.keys(min=(found[0] + _NEXT,), max=(_AFTER_READY,))), None)
 
     def before(self, phase: str, time_s: float) -> Iterator[Entry]:
         """Yield the places of a phase that is sorted by time, those before a time."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from haywain import clock
 from haywain.activity.deadlock import fail_deadlocked
-from haywain.activity.outbox import AT_ONCE, Outbox
+from haywain.activity.outbox import AT_ONCE, Outbox, Ready
+from haywain.activity.process import is_dead
 from haywain.activity.runner import bury, leave
 from haywain.activity.watchdog import HEARTBEAT_S
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from haywain.activity.workers import Workers
     from haywain.portal import Portal
 
+SWEEP_S = 5.0
 MISSED_BEATS = 3
 CIRCLES_S, CIRCLES_SHARE = 0.05, 0.02
 """A look for circles that takes longer than this, where ten thousands wait, takes this share of the time."""
@@ -38,6 +40,8 @@ def sweep(workers: "Workers") -> None:
         took_s = time.monotonic() - began
         workers.circles_next = began + took_s / CIRCLES_SHARE if took_s > CIRCLES_S else 0.0
     workers.caretaker.look()
+    if workers.bell.is_heard:
+        workers.bell.tell(site.transact(_overdue)[0])
 
 
 def take_back(
@@ -45,9 +49,9 @@ def take_back(
 ) -> None:
     """Take activities back from Workers that died.
 
-    Who alone has the database knows that all others are dead; else three missed heartbeats tell it, to one
-    who `judges`: while the database was away nobody could beat.  What this process claimed and does not run
-    goes back without a death.
+    Who alone has the database knows that all others are dead.  Else a process of this machine is seen to be
+    gone, and of other machines three missed heartbeats tell it, to one who `judges`: while the database was
+    away nobody could beat.  What this process claimed and does not run goes back without a death.
     """
     outbox, now = Outbox.of(portal.root), clock.now_s()
     late = now - MISSED_BEATS * HEARTBEAT_S
@@ -58,8 +62,15 @@ def take_back(
         if record.process == process:
             if record.id not in running and record.started < now - HEARTBEAT_S:
                 leave(outbox, record, lambda outbox, record: outbox.settle(record))
-        elif is_sole or (judges and max(record.started, outbox.beats.get(record.process, 0.0)) < late):
+            continue
+        beaten = max(record.started, outbox.beats.get(record.process, 0.0))
+        if is_sole or is_dead(record.process) or (judges and beaten < late):
             leave(outbox, record, bury)
+
+
+def _overdue(portal: "Portal") -> Ready:
+    """Return what could have been claimed for longer than a sweep: the message may be lost."""
+    return Outbox.of(portal.root).ready_for_others(before=clock.now_s() - SWEEP_S)
 
 
 def _open_gates(portal: "Portal") -> bool:

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from BTrees.OOBTree import OOBTree
 
-from haywain import clock
 from haywain.activity.guard import Cancelled, Crowded, Guard, OverLimit, Stopping
 from haywain.activity.outbox import Outbox
 from haywain.activity.runner import end_interrupted
@@ -56,7 +54,7 @@ class Watchdog(threading.Thread):
         guards, now = self._workers.guards(), time.monotonic()
         if now - self._beaten > HEARTBEAT_S:
             self._beaten = now
-            self._workers.site.transact(lambda portal: beat(Outbox.of(portal.root), self._workers.process))
+            self._workers.beat()
         if now - self._asked > 4 * TICK_S:
             self._asked = now
             self._see_cancelled(guards)
@@ -89,14 +87,6 @@ class Watchdog(threading.Thread):
         assert guard.why is not None
         self._workers.replace(guard)
         end_interrupted(self._workers.site, guard, guard.why)
-
-
-def beat(outbox: Outbox, process: str) -> None:
-    """Say that a process lives; forget those that have been silent for a day."""
-    beats: OOBTree = outbox.beats
-    beats[process] = clock.now_s()
-    for other in [name for name, at in beats.items() if at < clock.now_s() - 86_400]:
-        del beats[other]
 
 
 def memory_bytes() -> int:

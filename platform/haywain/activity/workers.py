@@ -8,6 +8,8 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +24,20 @@ from haywain.activity.guard import GRACE_S, Crowded, Guard, Stopping
 from haywain.activity.job import Job
 from haywain.activity.map_reduce_job import MapReduceJob, map_reduce
 from haywain.activity.method import method_of
-from haywain.activity.outbox import AT_ONCE, Gate, Outbox
+from haywain.activity.outbox import AT_ONCE, Gate, Outbox, Ready
+from haywain.activity.presence import Presence, beat, is_near, machines
+from haywain.activity.process import machine_of, process_name
+from haywain.activity.publisher import Publisher
 from haywain.activity.record import ENDED, Activity
-from haywain.activity.runner import Run, process_name
-from haywain.activity.sweeper import sweep
-from haywain.activity.watchdog import Watchdog, memory_bytes
+from haywain.activity.runner import Run
+from haywain.activity.sweeper import SWEEP_S, sweep
+from haywain.activity.watchdog import HEARTBEAT_S, Watchdog, memory_bytes
 from haywain.errors import DatabaseServerError, InvalidError, TemporaryError
 
 if TYPE_CHECKING:
     from haywain.document import Document
     from haywain.portal import Portal, Site
 
-SWEEP_S = 5.0
 STOP_S = 2 * GRACE_S + 2
 """How long a stop takes at most: a run that ends at no step is interrupted, then abandoned."""
 
@@ -47,7 +51,8 @@ class Workers:
         """Begin without threads."""
         self.site = site
         self.process = process_name()
-        self.bell = Bell()
+        self.queues = frozenset(filter(None, site.settings.queues.split(",")))
+        self.bell = Bell(Publisher(site.settings.broker) if site.settings.broker else None)
         self.caretaker = Caretaker(site)
         self._guards: dict[str, Guard] = {}
         self._alone: set[str] = set()
@@ -56,6 +61,7 @@ class Workers:
         self._claiming = threading.Lock()
         self._changed = threading.Condition()
         self._swept = self.circles_next = 0.0
+        self._since_s, self._beaten = clock.now_s(), -HEARTBEAT_S
         self.is_stopping = False
 
     # -- what the portal asks
@@ -140,6 +146,7 @@ class Workers:
         for thread in [*self._threads, *([self._watchdog] if self._watchdog else [])]:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
+        self.bell.close()
 
     def replace(self, guard: Guard) -> None:
         """Let an abandoned thread go, and start another in its place."""
@@ -154,6 +161,22 @@ class Workers:
         """Return the guards of what runs here."""
         with self._changed:
             return list(self._guards.values())
+
+    @property
+    def presence(self) -> Presence:
+        """What this process is."""
+        return Presence(self._since_s, len(self._threads), ",".join(sorted(self.queues)))
+
+    def beat(self) -> None:
+        """Say that this process lives, and what it is."""
+        self._beaten = time.monotonic()
+        presence = self.presence
+        self.site.transact(lambda portal: beat(Outbox.of(portal.root), self.process, presence))
+
+    def beat_if_due(self) -> None:
+        """Say so where other processes may ask, if that was a while ago."""
+        if not self.site.is_sole and self._threads and time.monotonic() > self._beaten + HEARTBEAT_S:
+            self.beat()
 
     def wait_for_runs(self) -> bool:
         """Wait until something runs; False if nothing does and the workers stop."""
@@ -179,22 +202,26 @@ class Workers:
                 idle_s = SWEEP_S
             if threading.current_thread() not in self._threads:  # abandoned, and back too late
                 return
-            if idle_s and not self.is_stopping:
-                self.bell.wait(rung, idle_s)
+            if idle_s:
+                self.bell.rest(rung)
+                if not self.is_stopping:
+                    self.bell.wait(rung, idle_s)
 
     def run_next(self) -> float:
         """Run what is to run next; return 0, or for how many seconds there is nothing to do."""
         if time.monotonic() > self._swept + SWEEP_S or not self._swept:
             self._swept = time.monotonic()
+            self.beat_if_due()
             sweep(self)
         with self._claiming:
             gates = self.bell.take_gates()
             tries = count()
-            (guard, idle_s), _ = self.site.transact(
+            (guard, idle_s, others), _ = self.site.transact(
                 lambda portal: self._claim(portal, gates, next(tries) > 0)
             )
             if guard is not None:
                 self._remember(guard)
+        self.bell.tell(others)
         if guard is None:
             return idle_s
         try:
@@ -205,23 +232,35 @@ class Workers:
             self.bell.ring()
         return 0.0
 
-    def _claim(self, portal: "Portal", gates: set[Gate], is_contended: bool) -> tuple[Guard | None, float]:
+    def _claim(
+        self, portal: "Portal", gates: set[Gate], is_contended: bool
+    ) -> tuple[Guard | None, float, Ready]:
+        """Claim what is next; return also for how long nothing is, and what others may run by now."""
         outbox = Outbox.of(portal.root)
-        again = frozenset(gate for gate in gates if outbox.open_gate(gate) == AT_ONCE)
+        opened = {gate: outbox.open_gate(gate) for gate in gates}
+        again = frozenset(gate for gate, passed in opened.items() if passed == AT_ONCE)
         if again:
             self.bell.ring(again)
-        record = outbox.next_ready(is_contended)
+        record = outbox.next_ready(is_contended, self.queues, self._nearness(outbox))
+        others = outbox.ready_for_others(record) if any(opened.values()) else {}
         if record is None:
             at = outbox.next_time()
-            return None, SWEEP_S if at is None else min(max(at - clock.now_s(), 0.01), SWEEP_S)
+            return None, SWEEP_S if at is None else min(max(at - clock.now_s(), 0.01), SWEEP_S), others
         runs = self.guards()
         if runs and (record.id in self._alone or any(guard.id in self._alone for guard in runs)):
-            return None, SWEEP_S
+            return None, SWEEP_S, others
         claim = outbox.claim(record, self.process)
         time_s, memory = self._limits(portal, record)
         guard = Guard(record.id, claim, time_s - record.spent_s, memory)
         guard.memory_before, guard.was_alone = memory_bytes(), not runs
-        return guard, 0.0
+        return guard, 0.0, others
+
+    def _nearness(self, outbox: Outbox) -> Callable[[str], bool] | None:
+        """Return what tells whether a key is near, where each machine has copies of blobs of its own."""
+        if getattr(self.site.storage, "shared_blob_dir", True):
+            return None
+        all = machines(outbox)
+        return partial(is_near, here=machine_of(self.process), all=all) if len(all) > 1 else None
 
     def _limits(self, portal: "Portal", record: Activity) -> tuple[float, int]:
         """Return the seconds and bytes that an activity may take."""

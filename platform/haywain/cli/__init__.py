@@ -14,6 +14,7 @@ _VERBS = {
     "demo": "Start the portal on sample data that came in through the ingestion URL.",
     "agent": "Send what this machine has to a portal: logs, files, what commands print, what devices offer.",
     "zeo": "Serve the database, for several portals.",
+    "worker": "Run activities of a served database, in processes of their own.",
     "policy": "Add an Ingestion Policy in one step, or list them.",
     "reindex": "Build the catalog anew from the documents.",
     "pack": "Remove history that is older than a week; a portal that serves does it by itself.",

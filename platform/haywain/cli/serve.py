@@ -17,6 +17,9 @@ from haywain.settings import load
 @click.command("serve")
 @data_options
 @address_options
+@click.option("--workers", type=int, help="Threads that run activities (default: 2); 0 leaves all to others.")
+@click.option("--broker", metavar="URL", help="What wakes `haywain worker`: redis://HOST:PORT.")
+@click.option("--queues", metavar="A,B", help="Run activities of these queues only (default: of all).")
 def command(config: Path | None, **flags: Any) -> None:  # Any: as click parsed them
     """Start the portal; when it is ready it prints its address.  SIGTERM stops it cleanly."""
     set_up_logs()

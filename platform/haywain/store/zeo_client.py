@@ -9,12 +9,14 @@ What ZEO's own client does not do, each read in ZEO 6.2 and tried:
 - When the connection is lost, calls that are under way fail.  Here those that only read are sent again.
 - When the server is gone, each call waits for it by itself.  Here all wait until `wait_s` after the loss, and
   from then on they are refused at once.
+- Several processes may share a cache of blobs, and none removes what another one is about to write.
 - Files of blobs whose transaction does not come to its end stay for ever.
 - A blob whose download was cut can never be downloaded again, and each try cuts the connection.
 - It asks the DNS for the server's name whenever it connects, in the thread that everything goes through.
 """
 
 import builtins
+import fcntl
 import logging
 import os
 import shutil
@@ -22,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ZEO.asyncio.client import ClientThread
 from ZEO.ClientStorage import ClientStorage
@@ -69,8 +71,7 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         Raises DatabaseServerError if no server answers.
         """
         self._uri, self._wait_s, self._lost_at = uri_of(place), wait_s, time.monotonic()
-        if blobs is not None and not is_shared:
-            _clean(blobs)
+        self._use = _use(blobs) if blobs is not None and not is_shared else None
         try:
             super().__init__(
                 place,
@@ -83,9 +84,13 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
                 _client_factory=partial(ClientThread, disconnect_poll=POLL_S),
             )
         except ClientDisconnected as error:
+            if self._use is not None:
+                self._use.close()
             raise DatabaseServerError(
                 f"The database server {self._uri} does not answer; start it first"
             ) from error
+        if self._use is not None:
+            fcntl.flock(self._use, fcntl.LOCK_SH)
         self._call: Any = partial(self._reach, self._server.call)
         self._async: Any = lambda method, *args: self._post(lambda io: io.call_async(method, args))
         self._async_iter: Any = lambda messages: self._post(lambda io: io.call_async_iter(messages))
@@ -99,6 +104,8 @@ class RemoteStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         super().close()
         if self._workspace is not None:
             self._workspace.close()
+        if self._use is not None:
+            self._use.close()
 
     # -- whether the server is there; ZEO calls these in its own thread
     def set_server_addr(self, addr: Any) -> None:  # Any: as ZEO has it
@@ -268,6 +275,22 @@ def _as_raised(error: ServerException) -> Exception:
 def _remove(paths: list[str]) -> None:
     for path in paths:
         Path(path).unlink(missing_ok=True)
+
+
+def _use(cache: Path) -> IO[str]:
+    """Return a lock that says that a process uses a cache.
+
+    The first one removes what killed ones left, and has the lock for itself until the cache is set up.
+    """
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (cache / ".in-use").open("a", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    else:
+        _clean(cache)
+    return lock
 
 
 def _clean(cache: Path) -> None:

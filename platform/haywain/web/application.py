@@ -30,6 +30,7 @@ _VIEWS = (
     "buckets",
     "slices",
     "activities",
+    "workers",
     "policies",
     "upkeep",
     "tus",

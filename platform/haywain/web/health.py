@@ -7,6 +7,9 @@ from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from haywain import clock
+from haywain.activity.canary import silent_since_s
+from haywain.activity.outbox import Outbox
 from haywain.catalog import Query
 from haywain.errors import DatabaseServerError
 from haywain.store.disk import free_bytes, has_room
@@ -28,9 +31,10 @@ def readyz(request: Request) -> Response:
         "disk": has_room(site.path),
     }
     free, total = free_bytes(site.path)
-    body = json.dumps(
-        {"ready": all(checks.values()), "checks": checks, "free_bytes": free, "total_bytes": total}
-    )
+    told = {"ready": all(checks.values()), "checks": checks, "free_bytes": free, "total_bytes": total}
+    if has_database and not site.is_sole:
+        told["workers_silent_since"] = _silent_since(request)  # bytes can be stored all the same
+    body = json.dumps(told)
     return Response(
         body.encode(),
         status=200 if all(checks.values()) else 503,
@@ -44,6 +48,14 @@ def _database_answers(request: Request) -> bool:
         return "portal" in request.portal.connection.root()
     except DatabaseServerError:
         return False
+
+
+def _silent_since(request: Request) -> str | None:
+    try:
+        since_s = silent_since_s(Outbox.of(request.portal.root))
+    except DatabaseServerError:
+        return None
+    return clock.iso(since_s) if since_s is not None else None
 
 
 def _catalog_answers(request: Request) -> bool:

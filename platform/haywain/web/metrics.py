@@ -14,7 +14,8 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain import clock
-from haywain.errors import UnauthorizedError
+from haywain.activity.status import status
+from haywain.errors import DatabaseServerError, UnauthorizedError
 from haywain.portal import Site
 from haywain.security import require
 from haywain.store.disk import free_bytes
@@ -32,12 +33,26 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         """Yield them."""
         yield from self._ingestion()
+        yield from self._workers()
         works, size = self._site.group.waiting
         yield GaugeMetricFamily("haywain_waiting_requests", "Requests that wait for a transaction.", works)
         yield GaugeMetricFamily("haywain_waiting_bytes", "Their bytes.", size)
         free, total = free_bytes(self._site.path)
         yield GaugeMetricFamily("haywain_disk_free_bytes", "Free on the disk of the data directory.", free)
         yield GaugeMetricFamily("haywain_disk_total_bytes", "Size of the disk.", total)
+
+    def _workers(self) -> Iterator[Metric]:
+        """Yield what a portal on a shared database sees of those that run activities."""
+        try:
+            with self._site.open() as portal:
+                found = status(portal)
+        except DatabaseServerError:
+            return
+        silent_s = clock.now_s() - found.silent_since_s if found.silent_since_s is not None else 0.0
+        yield GaugeMetricFamily("haywain_ready_activities", "Activities that could run now.", found.ready)
+        alive = sum(process.is_alive for process in found.processes)
+        yield GaugeMetricFamily("haywain_worker_processes", "Processes that run activities.", alive)
+        yield GaugeMetricFamily("haywain_workers_silent_seconds", "Since when no Worker runs any.", silent_s)
 
     def _ingestion(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

@@ -15,6 +15,7 @@ _MODULES = (
     "plot",
     "image",
     "activities",
+    "workers",
     "runs",
     "policies",
     "fast_input",

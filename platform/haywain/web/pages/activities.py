@@ -69,6 +69,7 @@ def show_all(request: Request) -> Values:
         "path": given["path"],
         "count": count_text(page.count, "activity"),
         "is_filtered": bool(kept),
+        "may_see_workers": may(request.user, "manage"),
         "is_moving": any(row.state in ("queued", "running") for row in rows),
         "here": request.path_qs,
         "next_href": f"/activities?{urlencode(kept | {'cursor': page.next})}" if page.next else "",
