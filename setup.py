@@ -63,7 +63,7 @@ SERVER = [
     "zstandard>=0.23",
 ]
 
-SCIENCE = ["joblib>=1.4", "scikit-learn>=1.5", "scipy>=1.14", "skops>=0.11"]
+SCIENCE = ["cloudpickle>=3", "joblib>=1.4", "scikit-learn>=1.5", "scipy>=1.14", "skops>=0.11"]
 
 TEST = [
     "WebTest>=3",

@@ -4,9 +4,10 @@ import ctypes
 import logging
 import secrets
 import threading
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from transaction.interfaces import TransientError
 
@@ -32,6 +33,7 @@ from haywain.upkeep import WeeklyPack
 from haywain.values import KIB
 from haywain.web.application import make_application
 from haywain.web.server import Server, ServerLimits, make_server
+from haywain.when_imported import when_imported
 
 REPAIR_EVERY_S = 60
 _M_MMAP_THRESHOLD = -3  # malloc.h
@@ -76,7 +78,25 @@ def open_portal(where: str, workers: int = 0, data: str | None = None) -> Portal
     path = Path(name) if "://" not in name else None
     site, _ = open_site(load(data=path) if path is not None else load(database=where, data=data))
     site.workers.start(workers)
+    _tell_joblib()
     return _OwningPortal(site)
+
+
+@cache
+def _tell_joblib() -> None:
+    """Have joblib know the backend `haywain`, if it is imported, as soon as it is."""
+    when_imported("joblib.parallel", _register_backend)
+
+
+def _register_backend() -> None:
+    from joblib.parallel import register_parallel_backend  # joblib itself may be half imported
+
+    def make(**options: Any) -> Any:  # Any: joblib has no types
+        from haywain.parallel import HaywainBackend
+
+        return HaywainBackend(**options)
+
+    register_parallel_backend("haywain", make)
 
 
 class _OwningPortal(Portal):

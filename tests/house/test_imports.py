@@ -79,7 +79,7 @@ def undeclared(paths: list[Path], known: set[str]) -> list[str]:
 
 def test_package_imports_only_what_setup_declares(root: Path, kinds: list[Path]) -> None:
     modules = sorted((root / "platform" / "haywain").rglob("*.py"))
-    assert not undeclared([*modules, *kinds], declared("server"))
+    assert not undeclared([*modules, *kinds], declared("server", "science"))
 
 
 def test_tests_import_only_what_setup_declares(root: Path) -> None:
@@ -95,3 +95,21 @@ def test_package_uses_what_setup_declares(root: Path, kinds: list[Path]) -> None
     }
     unused = {name for name in declared("server") if brought.get(name, name) not in words}
     assert unused == {"setuptools"}  # Pyramid's pkg_resources
+
+
+def test_opening_a_portal_loads_no_science_but_tells_joblib_of_the_backend() -> None:
+    code = (
+        "import sys, tempfile, haywain\n"
+        "with tempfile.TemporaryDirectory() as where, haywain.open(where + '/var') as portal:\n"
+        "    assert not {'cloudpickle', 'joblib', 'skops', 'sklearn'} & set(sys.modules)\n"
+        "    import joblib\n"
+        "    assert 'haywain' in joblib.parallel.BACKENDS and 'haywain.parallel' not in sys.modules\n"
+        "    joblib.parallel_config(backend='haywain', portal=portal)\n"
+    )
+    assert "joblib" in loaded(code + "pass")
+
+
+def test_a_portal_that_serves_loads_no_science() -> None:
+    """Nor the kinds of content, which are all imported as it starts."""
+    code = "import haywain.app; from haywain.registry import load_registry; load_registry()"
+    assert not loaded(code) & {"celery", "cloudpickle", "joblib", "skops", "sklearn"}

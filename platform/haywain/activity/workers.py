@@ -124,6 +124,11 @@ class Workers:
             raise InvalidError(f"It waits for the tag {tag!r}, and nothing runs; retry or cancel what failed")
 
     # -- threads
+    @property
+    def count(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
     def start(self, count: int) -> None:
         """Start so many threads."""
         for _ in range(count):
