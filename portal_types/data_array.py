@@ -19,7 +19,7 @@ from haywain.store import extents, upkeep
 from haywain.store.address_space import ACCESS
 from haywain.store.array import Array
 from haywain.store.assignment import assign, blocks
-from haywain.store.database import read_current
+from haywain.store.database import read_current, tid_of
 from haywain.store.detail import Detail, detail_of
 from haywain.store.indexing import select
 from haywain.store.lanes import lanes_of
@@ -29,7 +29,7 @@ from haywain.store.passing import passing
 from haywain.store.pyramid import Pyramid, Step
 from haywain.store.sorted_column import Bound, rows_between
 from haywain.store.summary import tables_of
-from haywain.values import MIB, Column
+from haywain.values import MIB, Column, Tid
 
 DETAIL_BYTES, DETAIL_ROWS = 32 * MIB, 8 * MIB
 """A change that reaches over a multiple of so many bytes, or rows, has the level of detail made anew."""
@@ -141,6 +141,15 @@ class DataArray(Document):
     def edition(self) -> int:
         """A number that changes when it is created anew, and stays when rows are appended."""
         return 0 if self._array is None or self._array._p_oid is None else u64(self._array._p_oid)
+
+    @property
+    def rows_tid(self) -> Tid:
+        """The transaction in which a row last changed; empty before `create`, and until that is committed."""
+        changes = None if self._array is None else self._array.changes
+        if changes is None or changes._p_oid is None:
+            return Tid("")
+        changes._p_activate()
+        return tid_of(changes)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -90,7 +90,7 @@ def tags_of(request: Request, name: str) -> frozenset[str] | None:
 
 
 def _disposition(document: Any, is_download: bool) -> str:
-    name = str(document.reference or document.id).replace("/", "_")
+    name = str(getattr(document, "filename", "") or document.reference or document.id).replace("/", "_")
     plain = "".join(c if c in _PLAIN_NAME else "_" for c in name)
     kind = "attachment" if is_download else "inline"
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -14,6 +14,7 @@ _MODULES = (
     "data_array",
     "plot",
     "image",
+    "model",
     "activities",
     "workers",
     "runs",
