@@ -61,7 +61,7 @@ class _Parameters(NoParameters):
         "{}",
         max_length=10_000,
         examples=['{"alpha": 0.001}'],
-        description='Parameters of the estimator as scikit-learn names them, a JSON object: {"alpha": 0.001}.',
+        description='Parameters as scikit-learn names them, a JSON object: {"alpha": 0.001}.',
     )
     test_share: float = Field(
         0.0, ge=0, le=0.9, description="Share of the rows that are not learnt from but give the scores."
