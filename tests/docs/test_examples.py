@@ -28,8 +28,11 @@ def test_examples_in_docstrings_hold(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-def test_python_of_the_readme_prints_what_it_says(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+@pytest.mark.parametrize(
+    "page", [README, ROOT / "docs" / "machine-learning.md"], ids=["README", "machine learning"]
+)
+def test_python_of_a_page_prints_what_it_says(tmp_path: Path, page: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     program = "\n".join(blocks)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50

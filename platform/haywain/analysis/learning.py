@@ -82,7 +82,7 @@ def held_out(start: int, stop: int, share: float) -> NDArray[np.bool_]:
     A row is if the fractional part of its number times the golden ratio is below the share (Weyl's sequence).
 
     >>> held_out(0, 8, 0.25).tolist(), held_out(4, 8, 0.25).tolist()
-    ([True, False, False, False, False, True, False, False], [False, True, False, False])
+    ([True, False, True, False, False, True, False, False], [False, True, False, False])
     """
     hashed = np.arange(start, stop, dtype=np.uint64) * np.uint64(2_654_435_769) & np.uint64(0xFFFF_FFFF)
     found: NDArray[np.bool_] = hashed < np.uint64(round(share * 2**32))
