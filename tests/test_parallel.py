@@ -129,6 +129,16 @@ def test_what_cannot_be_sent_back_is_told(
         left(portal)
 
 
+@pytest.mark.parametrize("bad", [0, 57], ids=["the first", "a later one"])
+def test_what_cannot_be_sent_is_told_and_ends_the_call(opened: Portal, bad: int) -> None:
+    things = [threading.Lock() if number == bad else number for number in range(60)]
+    with (
+        joblib.parallel_config(backend="haywain", portal=opened, n_jobs=2),
+        pytest.raises(TypeError, match="cannot pickle"),
+    ):
+        joblib.Parallel(batch_size=1)(joblib.delayed(str)(thing) for thing in things)
+
+
 def test_inside_a_batch_no_other_activity_is_waited_for(opened: Portal) -> None:
     def inner(number: int) -> list[int]:
         return list(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(n, 2) for n in range(number)))
@@ -146,7 +156,8 @@ def test_generator_that_is_left_early_cancels_the_rest(opened: Portal) -> None:
             results.close()
 
 
-def test_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1], ids=["no Workers", "1 Worker"])
+def test_interrupt_cancels_what_is_queued(tmp_path: Path, workers: int) -> None:
     started = tmp_path / "started"
     started.mkdir()
 
@@ -160,7 +171,7 @@ def test_interrupt_cancels_what_is_queued(tmp_path: Path) -> None:
         until(lambda: any(started.iterdir()), "a batch")
         _thread.interrupt_main()
 
-    with haywain.open(str(tmp_path / "var"), workers=1) as portal:
+    with haywain.open(str(tmp_path / "var"), workers=workers) as portal:
         with joblib.parallel_config(backend="haywain", portal=portal, n_jobs=8):
             with pytest.raises(KeyboardInterrupt):
                 threading.Thread(target=interrupt).start()

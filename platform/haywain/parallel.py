@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 
 from haywain import clock
+from haywain.activity.guard import Cancelled
 from haywain.activity.outbox import Outbox
 from haywain.activity.packing import BatchError, outcome_of, pack
 from haywain.activity.parcel import Batches, Packed
@@ -126,53 +128,50 @@ class _CallDocument(Protocol):
 
 
 class _Call:
-    """One call of Parallel: its batches that are not back yet."""
+    """One call of Parallel: its batches that are not back yet.
+
+    Only its thread writes to the database: Ctrl-C in the middle of a commit would end the process.
+    """
 
     def __init__(self, site: Site, user: User) -> None:
         self._site, self._user = site, user
         self._path = ""
         self._numbers = count()
         self._pending: dict[int, tuple[str, Callback]] = {}  # number -> id of the activity, callback
-        self._submitting = threading.Lock()
+        self._new: SimpleQueue[tuple[int, Packed, Callback]] = SimpleQueue()
+        self._starting = threading.Lock()
         self._is_over = False
         self._thread = threading.Thread(target=self._collect, name="parallel call", daemon=True)
         self._pulse_next = time.monotonic() + PULSE_S
 
     def submit(self, func: object, callback: Callback) -> int:
-        packed = pack(func)
-        with self._submitting:
-            number = next(self._numbers)
-            (self._path, id), _ = self._site.transact(partial(self._queue, number, packed), self._user)
-            self._pending[number] = id, callback
-            if not self._thread.is_alive() and not self._is_over:
+        """Have a batch queued.  What goes wrong is its outcome: raised in our thread nobody would see it."""
+        number = next(self._numbers)
+        try:
+            self._new.put((number, pack(func), callback))
+        except Exception as error:  # what cannot be pickled raises what it likes
+            callback(partial(_fail, error))
+        with self._starting:
+            if self._thread.ident is None:
                 self._thread.start()
         return number
-
-    def _queue(self, number: int, packed: Packed, portal: Portal) -> tuple[str, str]:
-        found = portal[self._path] if self._path else portal.new("Parallel Call", reference="joblib")
-        call = cast(_CallDocument, found)
-        return call.path, call.queue(number, packed)
 
     def close(self) -> None:
         """Forget it all.  A batch that runs is made to end; without a database the sweep forgets it later."""
         self._is_over = True
-        with self._submitting:
-            path, self._path = self._path, ""
-        try:
-            if path:
-                self._site.transact(lambda portal: cast(_CallDocument, portal[path]).forget(), self._user)
-        except NotFoundError:
-            pass  # somebody has deleted it
-        except (HaywainError, OSError) as error:
-            _log.warning("%s stays for a day: %s", path, error)
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        self._site.workers.bell.ring()
+        for guard in self._site.workers.guards():
+            if guard.thread == self._thread.ident:  # it runs a batch itself
+                guard.ask(Cancelled("Its caller was interrupted"))
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_S)
 
     # -- the thread
     def _collect(self) -> None:
-        """Hand out what comes back, until the call is over."""
+        """Queue what is new and hand out what comes back, until the call is over."""
         while not self._is_over:
             try:
+                self._store_new()
                 self._hand_out()
                 self._wait()
             except TemporaryError as error:
@@ -180,6 +179,31 @@ class _Call:
                 time.sleep(LOOK_S)
             except Exception as error:  # whatever it is, the caller must not wait for ever
                 self._give_up(error)
+        self._forget()
+
+    def _store_new(self) -> None:
+        while not self._is_over and not self._new.empty():
+            number, packed, callback = self._new.get()
+            try:
+                (self._path, id), _ = self._site.transact(partial(self._queue, number, packed), self._user)
+                self._pending[number] = id, callback
+            except Exception as error:  # it was taken out of the queue: its caller must be told
+                callback(partial(_fail, error))
+
+    def _queue(self, number: int, packed: Packed, portal: Portal) -> tuple[str, str]:
+        found = portal[self._path] if self._path else portal.new("Parallel Call", reference="joblib")
+        call = cast(_CallDocument, found)
+        return call.path, call.queue(number, packed)
+
+    def _forget(self) -> None:
+        path = self._path
+        try:
+            if path:
+                self._site.transact(lambda portal: cast(_CallDocument, portal[path]).forget(), self._user)
+        except NotFoundError:
+            pass  # somebody has deleted it
+        except (HaywainError, OSError) as error:
+            _log.warning("%s stays for a day: %s", path, error)
 
     def _hand_out(self) -> None:
         for number, outcome in self._ended():
@@ -188,14 +212,19 @@ class _Call:
                 callback(outcome)
 
     def _ended(self) -> list[tuple[int, Outcome]]:
+        pending = dict(self._pending)  # before the snapshot, which then has them all
+        if not pending or self._is_over:
+            return []
         with self._site.open(self._user) as portal:
-            return list(self._outcomes(portal)) if self._pending and not self._is_over else []
+            return list(self._outcomes(portal, pending))
 
-    def _outcomes(self, portal: Portal) -> Iterator[tuple[int, Outcome]]:
+    def _outcomes(
+        self, portal: Portal, pending: dict[int, tuple[str, Callback]]
+    ) -> Iterator[tuple[int, Outcome]]:
         """Yield the batches that have ended, with what came of each."""
         batches = cast(_CallDocument, portal[self._path]).batches
         outbox = Outbox.of(portal.root)
-        for number, (id, _) in list(self._pending.items()):
+        for number, (id, _) in pending.items():
             parcel = batches[number].outcome
             if parcel is not None:
                 yield number, _kept(partial(outcome_of, parcel))
@@ -210,11 +239,11 @@ class _Call:
         if time.monotonic() > self._pulse_next:
             self._pulse_next = time.monotonic() + PULSE_S
             self._site.transact(self._beat, self._user)
-        ids = [id for id, _ in list(self._pending.values())]
-        if ids:
-            self._site.workers.until_ended(ids[0], time.monotonic() + LOOK_S)
+        oldest = next(iter(self._pending.values()), None)
+        if oldest is not None:
+            self._site.workers.until_ended(oldest[0], time.monotonic() + LOOK_S)
         else:
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S / 10)
 
     def _beat(self, portal: Portal) -> None:
         cast(_CallDocument, portal[self._path]).batches.pulse.at = clock.now_s()
