@@ -13,10 +13,12 @@ from typing import Any
 import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
+from transaction.interfaces import TransientError
 from xxhash import xxh3_128_hexdigest
 from ZODB.Connection import Connection
 
 from haywain.activity.parcel import Arrays, Packed, Parcel
+from haywain.errors import DatabaseServerError
 from haywain.store.passing import passing
 from haywain.store.rows import flat
 from haywain.values import MIB
@@ -93,6 +95,8 @@ def run(connection: Connection, task: Parcel, shared: Arrays) -> Parcel:
     """Call what a task holds, and return a Parcel for `outcome_of`: what it returned, or its error."""
     try:
         found = pack((unpack_mapped(task, shared)(), None, ""))
+    except (TransientError, DatabaseServerError):  # of the database: the runner tries again
+        raise
     except Exception as error:  # of code that may be anybody's
         found = pack((None, _portable(error), traceback.format_exc()))
     return Parcel(connection, found)
