@@ -27,7 +27,6 @@ class Verify(MapReduce):
     name = "verify"
     title = "Verify"
     portal_types = ("Data Stream", "Data Array")
-    permission = "view"
     step_bytes = 64 * MIB
 
     def suits(self, document: Document) -> str:

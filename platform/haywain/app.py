@@ -14,6 +14,7 @@ from transaction.interfaces import TransientError
 from haywain.activity.canary import tend
 from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
+from haywain.activity.timetable import Timetable
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
@@ -160,8 +161,11 @@ def _fill(portal: Portal, password: str) -> bool:
         root.tools["ledger"].begin_log()
     if "outbox" not in root.tools:
         root.tools["outbox"] = Outbox()
+    Outbox.of(root).list_methods()
     if "care" not in root.tools:
         root.tools["care"] = Care()
+    if "schedules" not in root.tools:
+        root.tools["schedules"] = Timetable()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
     add_missing(portal)

@@ -1,12 +1,13 @@
 """Jobs: from `activate` to the result, in one thread, and what is refused at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.activity.conftest import Make, content, drain, record_of
 
 from haywain.activity.kind import Work, activity
+from haywain.activity.method import method_of
 from haywain.document import Document
 from haywain.errors import ForbiddenError, InvalidError, NotFoundError, TemporaryError, UnknownNameError
 from haywain.portal import Portal, Site
@@ -139,6 +140,32 @@ def test_marked_method_of_a_document_runs(portal: Portal, stream: Document) -> N
     assert content(portal, stream) == b"ababab"
     with pytest.raises(InvalidError, match="times"):
         stream.activate().double(times="many")
+
+
+def test_marked_method_is_given_its_work(
+    site: Site, portal: Portal, stream: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no parameter; a method with steps goes on by its cursor."""
+
+    @activity
+    def spell(self: DataStream, text: str, work: Work) -> Iterator[float]:
+        """Append a text, a byte a step."""
+        for index in range(work.cursor.get("index", 0), len(text)):
+            work.check()
+            work.log(f"{work.id} wrote {text[index]}")
+            work.document.append(text[index].encode())  # type: ignore[attr-defined]
+            work.cursor["index"] = index + 1
+            yield index / len(text)
+
+    monkeypatch.setattr(DataStream, "spell", spell, raising=False)
+    known = method_of(site.registry, DataStream, "spell").parameters.model_json_schema()
+    assert list(known["properties"]) == ["text"]
+    with pytest.raises(InvalidError, match="work: is not known here"):
+        stream.activate().spell(text="ab", work=1)
+    job = stream.activate().spell(text="ab")
+    portal.commit()
+    assert (job.wait().state, job.log) == ("done", [f"{job.id} wrote a", f"{job.id} wrote b"])
+    assert content(portal, stream) == b"ab"
 
 
 def test_waiting_ends_with_the_timeout(portal: Portal, stream: Document, site: Site) -> None:

@@ -11,10 +11,11 @@ from tests.activity.conftest import Call, Make, claim, content, drain, record_of
 from tests.conftest import Clock
 from ZODB.POSException import ConflictError
 
+from haywain.activity.ending import delay_s
 from haywain.activity.kind import Work
 from haywain.activity.outbox import Outbox
 from haywain.activity.presence import Presence, beat
-from haywain.activity.runner import Run, delay_s
+from haywain.activity.runner import Run
 from haywain.activity.sweeper import sweep, take_back
 from haywain.document import Document
 from haywain.errors import DatabaseServerError, InDoubtError, InvalidError, TemporaryError

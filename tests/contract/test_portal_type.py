@@ -23,7 +23,10 @@ pytestmark = pytest.mark.parametrize("name", KINDS)
 
 
 def make(portal: Portal, name: str, **properties: Any) -> Document:
-    return portal.new(name, **(NEEDED.get(name, {}) | properties))
+    needed = dict(NEEDED.get(name, {}))
+    if name == "Schedule":
+        needed |= {"document": portal.new("Data Stream").path, "method": "seal", "rule": "@daily"}
+    return portal.new(name, **(needed | properties))
 
 
 def test_kind_is_described(name: str) -> None:

@@ -29,6 +29,7 @@ def samples(site: Site, application: object) -> dict[str, str]:
             "Token": {"login": "viewer", "scopes": ("read",)},
             "Quarantine": {"policy": "default", "reason": "bad", "body": b"raw"},
             "Ingestion Policy": {"reference": "sample"},
+            "Schedule": {"document": portal.new("Data Stream").path, "method": "seal", "rule": "@daily"},
         }
         kinds = site.registry.portal_types
         made = {name: portal.new(name, **needed.get(name, {})) for name in kinds}

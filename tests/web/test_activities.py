@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from haywain.activity import bulk
 from haywain.activity.kind import Kind, Work
+from haywain.activity.outbox import Outbox
 from haywain.portal import Site
 
 Client = Callable[..., TestApp]
@@ -108,6 +110,8 @@ def test_list_refuses_what_makes_no_sense(program: Client, query: str) -> None:
         ({"nonsense": 1}, "nonsense"),
         ({"after_tag": "a", "tag": "a"}, "wait for itself"),
         ({"method": "__class__"}, "no activity"),
+        ({"on_error": "_plan"}, "no activity"),
+        ({"on_error": "size"}, "with the parameters activity (an id) and error (a text)"),
     ],
     ids=lambda value: str(value)[:25],
 )
@@ -221,3 +225,112 @@ def test_document_tells_what_may_run_on_it(program: Client, stream: str) -> None
 def test_wrong_method_is_answered_with_the_right_ones(program: Client, stream: str) -> None:
     answer = program("manager").delete(f"/{stream}/activities", status=405)
     assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+def test_list_by_method_and_user(site: Site, program: Client, stream: str) -> None:
+    manager, analyst = program("manager"), program("analyst")
+    mine, other = queue(analyst, stream).json["id"], queue(manager, stream).json["id"]
+    systems, _ = site.transact(lambda portal: str(portal[stream].activate().size().id))
+    for query, ids in (
+        ("user=analyst", [mine]),
+        ("user=manager", [other]),
+        ("user=system", [systems]),
+        ("user=nobody", []),
+        ("method=size", [systems, other, mine]),
+        ("method=size&user=analyst", [mine]),
+        ("method=seal", []),
+    ):
+        found = manager.get(f"{API}?path={stream}&{query}").json["items"]
+        assert [item["id"] for item in found] == ids, query
+    assert analyst.get(f"{API}?path={stream}&user=manager").json["count"] == 0
+    assert analyst.get(f"{API}?path={stream}&method=size").json["count"] == 1
+
+
+def test_activities_of_an_older_database_are_found_by_their_methods(
+    site: Site, program: Client, stream: str
+) -> None:
+    queue(program("manager"), stream)
+
+    def as_before(portal: Any) -> None:
+        outbox = Outbox.of(portal.root)
+        outbox.lists_methods = False
+        for shard in outbox.shards:
+            for entry in list(shard.named("method", "size")):
+                shard.names.remove(entry)
+
+    site.transact(as_before)
+    assert program("manager").get(f"{API}?path={stream}&method=size").json["count"] == 0
+    for _ in "ab":
+        site.transact(lambda portal: Outbox.of(portal.root).list_methods())
+    assert program("manager").get(f"{API}?path={stream}&method=size").json["count"] == 1
+
+
+def states(client: TestApp, ids: list[str]) -> list[str]:
+    return [client.get(f"{API}/{id}").json["state"] for id in ids]
+
+
+def test_many_are_cancelled_and_retried_by_their_ids(site: Site, program: Client, stream: str) -> None:
+    client = program("analyst")
+    ids = [queue(client, stream).json["id"] for _ in range(3)]
+    done = queue(client, stream, priority=9).json["id"]
+    site.workers.run_next()
+    others = queue(program("manager"), stream).json["id"]
+    asked = {"ids": [ids[0], ids[1], ids[1], done, others, "0" * 16, "odd"]}
+    assert client.post_json(f"{API}/cancel", asked).json == {"changed": 2, "skipped": 5}
+    assert states(client, [*ids, done]) == ["cancelled", "cancelled", "queued", "done"]
+    assert states(program("manager"), [others]) == ["queued"]
+    assert client.post_json(f"{API}/retry", asked).json == {"changed": 2, "skipped": 5}
+    assert states(client, ids) == ["queued"] * 3
+
+
+def test_all_that_match_are_cancelled_and_retried(
+    site: Site, program: Client, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 2)
+    client = program("analyst")
+    ids = [queue(client, stream, tag="many").json["id"] for _ in range(5)]
+    queue(program("manager"), stream, tag="many")
+    other = queue(client, stream, tag="few").json["id"]
+    chosen = {"filter": {"tag": "many", "path": f"/{stream}", "method": "size", "user": "analyst"}}
+    assert client.post_json(f"{API}/retry", chosen).json == {"changed": 0, "skipped": 0}
+    assert client.post_json(f"{API}/cancel", chosen).json == {"changed": 5, "skipped": 0}
+    assert states(client, [*ids, other]) == ["cancelled"] * 5 + ["queued"]
+    wrong = {"filter": chosen["filter"] | {"state": "done"}}
+    assert client.post_json(f"{API}/retry", wrong).json == {"changed": 0, "skipped": 0}
+    assert client.post_json(f"{API}/retry", chosen).json == {"changed": 5, "skipped": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "Say either"),
+        ({"ids": "all"}, "Say either"),
+        ({"ids": [1]}, "Say either"),
+        ({"ids": [], "filter": {}}, "Say either"),
+        ({"filter": None}, "Say either"),
+        ({"filter": {"stat": "failed"}}, "did you mean state"),
+        ({"filter": {"tag": 7}}, "tag is a text"),
+        ({"filter": {"state": "odd"}}, "There is no state"),
+    ],
+    ids=lambda value: str(value)[:25],
+)
+def test_many_that_make_no_sense_are_refused(program: Client, content: Any, message: str) -> None:
+    assert message in program("analyst").post_json(f"{API}/retry", content, status=400).json["detail"]
+
+
+def test_who_may_not_changes_none_of_many(program: Client) -> None:
+    program("viewer").post_json(f"{API}/cancel", {"filter": {}}, status=403)
+
+
+def test_schedule_is_run_now(program: Client, stream: str) -> None:
+    client = program("analyst")
+    made = {"portal_type": "Schedule", "document": stream, "method": "size", "rule": "@daily"}
+    path = client.post_json("/schedule_module", made).json["path"]
+    answer = client.post(f"/{path}/run", status=202)
+    assert answer.location.endswith(answer.json["url"])
+    assert client.get(answer.json["url"]).json["tag"] == path
+    assert "is still queued" in client.post(f"/{path}/run", status=409).json["detail"]
+    program("viewer").post(f"/{path}/run", status=403)
+    shown = client.get(f"/{path}", headers={"Accept": "application/json"}).json
+    assert (shown["last_activity"], shown["next_run"]) == (answer.json["id"], None)
+    assert client.patch_json(f"/{path}", {"transition": "validate"}).json["next_run"].endswith("T00:00:00Z")

@@ -21,7 +21,7 @@ from haywain.activity.method import method_of
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
 from haywain.document import NAME_LENGTH, Document, Moment
-from haywain.errors import InvalidError
+from haywain.errors import HaywainError, InvalidError
 from haywain.security import SYSTEM, require
 from haywain.validation import explain
 from haywain.values import KIB
@@ -58,14 +58,18 @@ class Options(BaseModel):
     near: _Name = Field(
         "", description="Those with one key are rather run on one machine, which has the bytes."
     )
+    group: _Name = Field(
+        "", description="Small activities of a group, of one method and user, may share a transaction."
+    )
     max_retries: int | None = Field(None, ge=0, le=100, description="How often it is tried again.")
+    on_error: _Name = Field("", description="The method that is queued on the document if it fails.")
 
     @field_validator("after_tag", mode="before")
     @classmethod
     def _may_be_one(cls, value: Any) -> Any:  # Any: what was given; pydantic checks the type
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("tag", "serialization_tag", "dedupe_key", "near", mode="after")
+    @field_validator("tag", "serialization_tag", "dedupe_key", "near", "group", "on_error", mode="after")
     @classmethod
     def _is_text(cls, value: str) -> str:
         try:
@@ -104,6 +108,7 @@ class Activation:
         require(portal.user, "view", document)
         require(portal.user, method.permission, document)
         model = method.checked(parameters)
+        self._check_on_error()
         record = Activity()
         record.path, record.uid, record.method = document.path, document.uid, name
         record.parameters = _json(name, model)
@@ -125,7 +130,23 @@ class Activation:
         record.tag, record.after_tags, record.priority = options.tag, options.after_tag, options.priority
         record.at = options.at.timestamp() if isinstance(options.at, datetime) else 0.0
         record.serialization_tag, record.dedupe_key = options.serialization_tag, options.dedupe_key
-        record.max_retries, record.near = options.max_retries, options.near
+        record.near, record.group = options.near, options.group
+        record.max_retries, record.on_error = options.max_retries, options.on_error
+
+    def _check_on_error(self) -> None:
+        """Raise InvalidError for an `on_error` that could not be queued."""
+        portal, document, name = self._portal, self._document, self._options.on_error
+        if not name:
+            return
+        try:
+            method = method_of(portal.site.registry, type(document), name)
+            require(portal.user, method.permission, document)
+            method.checked({"activity": "0" * 16, "error": "It failed"})
+        except HaywainError as error:
+            raise InvalidError(
+                f"on_error: {name!r} must be a method that you may run on {document.path}, with the"
+                f" parameters activity (an id) and error (a text): {error.detail}"
+            ) from error
 
 
 def _read_current(portal: "Portal", twin: Activity) -> None:

@@ -1,5 +1,7 @@
 """Who acts in an activity, the user who made it with the rights of the moment; and on which document."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from haywain.activity.record import Activity
@@ -15,17 +17,32 @@ if TYPE_CHECKING:
 
 def actor_of(root: "PortalRoot", record: Activity) -> User:
     """Return the user of an activity, loaded anew; raises ForbiddenError if that one is locked or gone."""
-    if record.is_systems:
+    return user_of(root, record.login, record.token, record.is_systems)
+
+
+def user_of(root: "PortalRoot", login: str, token: str, is_systems: bool) -> User:
+    """Return who asked for something, loaded anew; raises ForbiddenError if user or token is out."""
+    if is_systems:
         return SYSTEM
-    if record.token:
-        user = _user_of_token(root, record.token)
-        if user is None or user.login != record.login:
+    if token:
+        user = _user_of_token(root, token)
+        if user is None or user.login != login:
             raise ForbiddenError("The token that it was asked for with is expired or revoked")
         return user
-    person = cast("Account | None", root.find("login", record.login))
+    person = cast("Account | None", root.find("login", login))
     if person is None or person.state != "validated":
-        raise ForbiddenError(f"{record.login!r}, who asked for it, is locked or gone")
+        raise ForbiddenError(f"{login!r}, who asked for it, is locked or gone")
     return person.user()
+
+
+@contextmanager
+def acting_as(portal: "Portal", user: User) -> Iterator[None]:
+    """Have another user act in a portal's session for a while."""
+    before, portal.user = portal.user, user
+    try:
+        yield
+    finally:
+        portal.user = before
 
 
 def _user_of_token(root: "PortalRoot", path: str) -> User | None:

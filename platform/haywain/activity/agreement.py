@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from haywain.activity.outbox import Outbox, names_of
 from haywain.activity.record import ENDED, Activity
-from haywain.activity.shard import Shard
+from haywain.activity.shard import Shard, is_ready
 from haywain.store.structure import Flaw
 
 _Name = tuple[str, str, str]
@@ -34,6 +34,8 @@ def _expected(record: Activity) -> Iterator[_Name]:
         yield kind, name, record.id
     if record.tag and record.state not in ("done", "cancelled", "failed"):
         yield "holds", record.tag, record.id
+    if record.may_be_grouped and is_ready(record.place):
+        yield "group", record.group_key, record.id
 
 
 def _name_flaws(shard: Shard, expected: set[_Name]) -> Iterator[Flaw]:

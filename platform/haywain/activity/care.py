@@ -22,6 +22,7 @@ from haywain import clock
 from haywain.activity.kind import Due
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import Activity
+from haywain.activity.timetable import queue_due
 from haywain.errors import DatabaseServerError, NotFoundError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Caretaker:
 
     def look(self) -> None:
         """Ask who is to be asked by now, and queue what is due; a failure is logged."""
+        queue_due(self._site)
         for kind in self._site.registry.activities.values():
             if kind.every_s and time.monotonic() >= self._next.get(kind.name, 0.0):
                 self._next[kind.name] = time.monotonic() + kind.every_s

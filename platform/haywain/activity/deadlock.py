@@ -6,6 +6,7 @@ An activity waits for all that have the tag it stands at, so a circle of tags is
 
 from typing import TYPE_CHECKING
 
+from haywain.activity.ending import end_failed
 from haywain.activity.outbox import AT_ONCE, Outbox
 from haywain.activity.record import Activity
 
@@ -30,7 +31,7 @@ def fail_deadlocked(portal: "Portal") -> bool:
             f"It waits for the tag {record.place[1][0]!r}, and what has that tag waits in the end for"
             f" {record.tag!r}, its own: none of them can run before one is cancelled"
         )
-        outbox.end(record, "failed")
+        end_failed(portal, record)
     return True
 
 

@@ -51,6 +51,8 @@ class Guard:
     def __init__(self, id: str, claim: str, time_left_s: float, memory_limit_bytes: int) -> None:
         """Begin; nothing runs yet."""
         self.id, self.claim = id, claim
+        self.claims = {id: claim}
+        """All that this run has claimed; more than one are a batch."""
         self.memory_limit_bytes = memory_limit_bytes
         self._lap = time.monotonic()
         self.deadline = self._lap + time_left_s

@@ -172,8 +172,10 @@ def activity(*, queue: str) -> Callable[[F], F]: ...
 def activity(method: F | None = None, *, queue: str = DEFAULT_QUEUE) -> F | Callable[[F], F]:
     """Allow a method of a document's class to be run as an activity: `document.activate().method(...)`.
 
-    Its annotations are its parameters' types.  Methods that are not marked are refused.  With
-    `@activity(queue="gpu")` only Workers that take this queue run it; raises ValueError for no name of one.
+    Its annotations are its parameters' types; one that is annotated with Work is given that, to check, to
+    log and to go on by its cursor.  Methods that are not marked are refused.
+
+    With `@activity(queue="gpu")` only Workers that take this queue run it; raises ValueError for no name.
     """
     check_queue(queue)
 

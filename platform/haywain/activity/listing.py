@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from haywain.activity.outbox import Outbox, is_id
 from haywain.activity.record import Activity
 from haywain.errors import InvalidError, UnknownNameError
-from haywain.security import User
+from haywain.security import SYSTEM, User
 
 PHASES = {
     "queued": ("later", "held", "lined"),
@@ -26,6 +26,8 @@ class Wanted:
     state: str = ""
     tag: str = ""
     path: str = ""
+    method: str = ""
+    user: str = ""
     limit: int = 20
     cursor: str = ""
 
@@ -47,11 +49,9 @@ def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
     """
     if not 1 <= wanted.limit <= MOST:
         raise InvalidError(f"limit is a whole number between 1 and {MOST}")
-    if wanted.state and wanted.state not in PHASES:
-        raise UnknownNameError("state of an activity", wanted.state, PHASES)
     if wanted.cursor and not is_id(wanted.cursor):
         raise InvalidError("cursor is the `next` of the page before, the id of an activity")
-    found = set.intersection(*_filtered(outbox, user, wanted))
+    found = matching(outbox, user, wanted)
     found -= {outbox.canary.id} if outbox.canary is not None else set()  # nobody's work
     ids = sorted(found, reverse=True)
     rest = [id for id in ids if id < wanted.cursor] if wanted.cursor else ids
@@ -59,8 +59,15 @@ def list_activities(outbox: Outbox, user: User, wanted: Wanted) -> Page:
     return Page(items, len(ids), rest[wanted.limit - 1] if len(rest) > wanted.limit else "")
 
 
+def matching(outbox: Outbox, user: User, wanted: Wanted) -> set[str]:
+    """Return the ids of all that a user may see and that match; raises UnknownNameError."""
+    if wanted.state and wanted.state not in PHASES:
+        raise UnknownNameError("state of an activity", wanted.state, PHASES)
+    return set.intersection(*_filtered(outbox, user, wanted))
+
+
 def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:
-    names = [("tag", wanted.tag), ("path", wanted.path)]
+    names = [("tag", wanted.tag), ("path", wanted.path), ("method", wanted.method)]
     if "manage" not in user.permissions():
         names.append(("login", user.login))
     sets = [
@@ -68,6 +75,8 @@ def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:
         for kind, name in names
         if name
     ]
+    if wanted.user:
+        sets.append(_of_user(outbox, wanted.user))
     if wanted.state:
         phases = PHASES[wanted.state]
         found = {id for s in outbox.shards for phase in phases for _, _, id in s.places(phase)}
@@ -75,3 +84,13 @@ def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:
             found |= {id for shard in outbox.shards for _, _, id in shard.ready()}
         sets.append(found)
     return sets or [{id for shard in outbox.shards for _, _, id in shard.order}]
+
+
+def _of_user(outbox: Outbox, login: str) -> set[str]:
+    """Return those of a user; the portal's own are those that are nobody's."""
+    if login != SYSTEM.login:
+        return {id for shard in outbox.shards for _, _, id in shard.named("login", login)}
+    somebodys = {
+        id for shard in outbox.shards for _, _, id in shard.names.keys(min=("login",), max=("login\0",))
+    }
+    return {id for shard in outbox.shards for _, _, id in shard.order} - somebodys

@@ -33,6 +33,8 @@ class Method:
     time_limit_s: float | None = None
     memory_limit_bytes: int | None = None
     queue: str = DEFAULT_QUEUE
+    is_stepwise: bool = False
+    """Whether it is known to go by steps, each a transaction, so that it cannot share one."""
 
     def checked(self, parameters: dict[str, Any]) -> BaseModel:  # Any: the model knows the types
         """Return parameters as their model; raises InvalidError, which names each that is wrong."""
@@ -84,32 +86,51 @@ def _of_kind(kind: Kind) -> Method:
         kind.time_limit_s,
         kind.memory_limit_bytes,
         kind.queue,
+        inspect.isgeneratorfunction(kind.run),
     )
 
 
 def _of_document(cls: type[Document], name: str) -> Method:
     function = getattr(cls, name)
     model = _model_of(function)
+    asks = _asks_work(function)
 
     def start(work: Work) -> Any:  # Any: whatever the method returns, JSON or a generator
         values = {field: getattr(work.parameters, field) for field in model.model_fields}
-        return getattr(work.document, name)(**values)
+        return getattr(work.document, name)(**values | dict.fromkeys(asks, work))
 
     title = (inspect.getdoc(function) or name).splitlines()[0].rstrip(".")
-    return Method(name, title, model, "edit", start, queue=function.__dict__["activity_queue"])
+    return Method(
+        name,
+        title,
+        model,
+        "edit",
+        start,
+        queue=function.__dict__["activity_queue"],
+        is_stepwise=inspect.isgeneratorfunction(function),
+    )
 
 
 @lru_cache(maxsize=1000)
 def _model_of(function: Callable[..., Any]) -> type[BaseModel]:  # Any: a method of whatever signature
-    """Return the parameters of a method as a model: what its annotations say."""
+    """Return the parameters of a method as a model: what its annotations say, but for its Work."""
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = dict(_fields(function, hints))  # Any: as create_model has it
     return create_model(f"{function.__name__}_parameters", __base__=NoParameters, **fields)
 
 
+@lru_cache(maxsize=1000)
+def _asks_work(function: Callable[..., Any]) -> tuple[str, ...]:  # Any: as above
+    """Return the parameters of a method that are given its Work."""
+    hints = get_type_hints(function)
+    return tuple(name for name in inspect.signature(function).parameters if hints.get(name) is Work)
+
+
 def _fields(function: Callable[..., Any], hints: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     for parameter in parameters:
+        if hints.get(parameter.name) is Work:
+            continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise InvalidError(f"{function.__qualname__} takes {parameter}, which no activity can be given")
         default = ... if parameter.default is parameter.empty else parameter.default

@@ -45,8 +45,11 @@ Gate = tuple[str, str]
 class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
     """All activities of a portal."""
 
+    lists_methods: bool = False  # those that were made before methods were listed are not yet
+
     def __init__(self) -> None:
         """Begin empty."""
+        self.lists_methods = True
         self.shards = tuple(Shard() for _ in range(SHARDS))
         self.beats = OOBTree()  # name of a process -> when it last said that it lives, seconds since 1970
         self.presences = OOBTree()  # the same -> what it is, a Presence
@@ -122,8 +125,19 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         shard = self.shard(record.id)
         shard.order.remove((*record.place, record.id))
         for kind, name in names_of(record):
-            shard.names.remove((kind, name, record.id))
+            if (kind, name, record.id) in shard.names:
+                shard.names.remove((kind, name, record.id))
         del shard.activities[record.id]
+
+    def list_methods(self) -> None:
+        """Have the activities of an older database be found by their methods; done once."""
+        if self.lists_methods:
+            return
+        for shard in self.shards:
+            for id, record in shard.activities.items():
+                if _is_there(record):
+                    shard.names.add(("method", record.method, id))
+        self.lists_methods = True
 
     def settle(self, record: Activity, at: float | None = None) -> None:
         """Put an activity that is not running where it waits or may be claimed; `at` is not before when."""
@@ -146,7 +160,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
     def end(self, record: Activity, state: str) -> None:
         """Move an activity to the archive as done, failed or cancelled; a failed one still holds its tag."""
         record.claim = record.process = ""
-        record.is_cancelled = False
+        record.is_cancelled = record.is_alone = False
         record.finished = clock.now_s()
         self._drop_key(record)
         held = ("holds", record.tag, record.id)
@@ -158,7 +172,7 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         """Queue an activity that ended without success once more; it goes on from its last step."""
         record.failures = record.deaths = 0
         record.spent_s = 0.0
-        record.error = record.trace = ""
+        record.error = record.trace = record.followed_by = ""
         record.finished = 0.0
         if record.tag:
             self.shard(record.id).names.add(("holds", record.tag, record.id))
@@ -265,11 +279,21 @@ class Outbox(Persistent):  # type: ignore[misc]  # persistent has no types
         """Move it; if it had a serialization tag and can use it no more, the next one gets it."""
         had = _has_turn(record.place)
         self.shard(record.id).move(record, place)
+        if record.group:
+            self._list_in_group(record)
         if had and record.serialization_tag and not _has_turn(place):
             serial = self._serial(record.serialization_tag)
             serial.holder = ""
             if not self._admit_next(record.serialization_tag):
                 del self.shard_of_name(record.serialization_tag).serials[record.serialization_tag]
+
+    def _list_in_group(self, record: Activity) -> None:
+        """Have those that are ready to be run with others of their group be found by it, and no other."""
+        names, entry = self.shard(record.id).names, ("group", record.group_key, record.id)
+        if record.may_be_grouped and is_ready(record.place):
+            names.add(entry)
+        elif entry in names:
+            names.remove(entry)
 
     def _admit_next(self, name: str) -> bool:
         for _ in range(AT_ONCE):
@@ -315,6 +339,7 @@ def gates_of(records: Iterable[Activity]) -> set[Gate]:
 def names_of(record: Activity) -> Iterator[tuple[str, str]]:
     """Yield the (kind, name) by which an activity is listed."""
     yield "path", record.path
+    yield "method", record.method
     if not record.is_systems:
         yield "login", record.login
     if record.tag:

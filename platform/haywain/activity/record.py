@@ -49,9 +49,13 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
     at: float = 0.0
     serialization_tag: str = ""
     dedupe_key: str = ""
+    group: str = ""
+    is_alone: bool = False  # it is not run with others of its group until it ends
     max_retries: int | None = None
     near: str = ""  # Workers of one machine take those of one key, if they can
     queue: str = "default"  # only Workers that take it claim it
+    on_error: str = ""  # the method that is queued on the same document when it fails
+    followed_by: str = ""  # the id of that
 
     created: float = 0.0
     started: float = 0.0
@@ -90,6 +94,17 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
         return "\0".join((*who, str(self.uid), self.method, parameters, self.dedupe_key))
 
     @property
+    def group_key(self) -> str:
+        """Return the name of those that may share a transaction: they differ in document and parameters."""
+        who = (str(self.is_systems), self.login, self.token)
+        return "\0".join((*who, self.method, self.queue, str(self.priority), self.group))
+
+    @property
+    def may_be_grouped(self) -> bool:
+        """Return whether it may share a transaction with others of its group."""
+        return bool(self.group) and not self.serialization_tag and not self.is_alone
+
+    @property
     def waits_for(self) -> str:
         """Say what holds a queued activity back; "" where nothing does."""
         phase, key = self.place
@@ -98,6 +113,15 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
         if phase == "held":
             return f"the tag {key[0]!r}"
         return f"the serialization tag {key[0]!r}" if phase == "lined" else ""
+
+    def follow_up(self) -> "Activity":
+        """Return what is to run now that this one has failed: the method it asked for, as the same user."""
+        made = Activity()
+        made.path, made.uid, made.method = self.path, self.uid, self.on_error
+        made.login, made.is_systems, made.token = self.login, self.is_systems, self.token
+        made.priority = self.priority
+        made.parameters = json.dumps({"activity": self.id, "error": self.error})
+        return made
 
     def is_seen_by(self, user: User) -> bool:
         """Return whether a user may see it: who made it and Managers may."""
@@ -141,6 +165,9 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
             "queue": self.queue,
             "serialization_tag": self.serialization_tag,
             "dedupe_key": self.dedupe_key,
+            "group": self.group,
+            "on_error": self.on_error,
+            "followed_by": self.followed_by or None,
             "failures": self.failures,
             "deaths": self.deaths,
             "trace": self.trace,

@@ -9,7 +9,8 @@ Two trees with one entry per activity and purpose, sorted so that each question 
             lined     (serialization tag, -priority)   until the one that has it ends
             claimed   time                   a Worker runs it
             done, failed, cancelled   time   ended; the archive
-    names   (kind, name, id)     tag, path, login: to be listed by; holds: the tags of what has not ended well
+    names   (kind, name, id)     tag, path, login, method: to list by; holds: the tags of what has not ended
+                             well; group: what is ready, and may be run with others
 """
 
 import re

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from haywain import clock
 from haywain.activity.deadlock import fail_deadlocked
+from haywain.activity.ending import bury, give_back, leave
 from haywain.activity.outbox import AT_ONCE, Outbox, Ready
 from haywain.activity.process import is_dead
-from haywain.activity.runner import bury, leave
 from haywain.activity.watchdog import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _DAY_S = 86_400
 def sweep(workers: "Workers") -> None:
     """Look at everything once."""
     site = workers.site
-    running = frozenset(guard.id for guard in workers.guards())
+    running = frozenset(id for guard in workers.guards() for id in guard.claims)
     judges = site.has_watched(MISSED_BEATS * HEARTBEAT_S)
     site.transact(lambda portal: take_back(portal, workers.process, running, site.is_sole, judges))
     while site.transact(_open_gates)[0] or site.transact(_drop_old)[0]:
@@ -61,11 +61,11 @@ def take_back(
             continue
         if record.process == process:
             if record.id not in running and record.started < now - HEARTBEAT_S:
-                leave(outbox, record, lambda outbox, record: outbox.settle(record))
+                leave(portal, record, give_back)
             continue
         beaten = max(record.started, outbox.beats.get(record.process, 0.0))
         if is_sole or is_dead(record.process) or (judges and beaten < late):
-            leave(outbox, record, bury)
+            leave(portal, record, bury)
 
 
 def _overdue(portal: "Portal") -> Ready:

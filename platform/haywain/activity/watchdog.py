@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from haywain.activity.ending import end_interrupted
 from haywain.activity.guard import Cancelled, Crowded, Guard, OverLimit, Stopping
 from haywain.activity.outbox import Outbox
-from haywain.activity.runner import end_interrupted
 from haywain.errors import DatabaseServerError
 from haywain.values import KIB, MIB
 
@@ -66,9 +66,10 @@ class Watchdog(threading.Thread):
     def _see_cancelled(self, guards: list[Guard]) -> None:
         with self._workers.site.open() as portal:
             for guard in guards:
-                record = Outbox.of(portal.root).find(guard.id)
-                if record is None or record.claim != guard.claim or record.is_cancelled:
-                    guard.ask(Cancelled("It was cancelled"))
+                for id, claim in guard.claims.items():
+                    record = Outbox.of(portal.root).find(id)
+                    if record is None or record.claim != claim or record.is_cancelled:
+                        guard.ask(Cancelled("It was cancelled"))
 
     def _hold_to_limits(self, guards: list[Guard], now: float) -> None:
         used = memory_bytes()

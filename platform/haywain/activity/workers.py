@@ -17,6 +17,7 @@ from ZODB.POSException import ConflictError
 
 from haywain import clock
 from haywain.activity.activation import Activation
+from haywain.activity.batch import claim_with_group, run_of
 from haywain.activity.bell import Bell
 from haywain.activity.care import Caretaker
 from haywain.activity.deadlock import fail_deadlocked
@@ -29,7 +30,6 @@ from haywain.activity.presence import Presence, beat, is_near, machines
 from haywain.activity.process import machine_of, process_name
 from haywain.activity.publisher import Publisher
 from haywain.activity.record import ENDED, Activity
-from haywain.activity.runner import Run
 from haywain.activity.sweeper import SWEEP_S, sweep
 from haywain.activity.watchdog import HEARTBEAT_S, Watchdog, memory_bytes
 from haywain.errors import DatabaseServerError, InvalidError, TemporaryError
@@ -230,7 +230,7 @@ class Workers:
         if guard is None:
             return idle_s
         try:
-            Run(self.site, guard).run()
+            run_of(self.site, guard).run()
         finally:
             (self._alone.add if isinstance(guard.why, Crowded) else self._alone.discard)(guard.id)
             self._forget(guard)
@@ -254,9 +254,10 @@ class Workers:
         runs = self.guards()
         if runs and (record.id in self._alone or any(guard.id in self._alone for guard in runs)):
             return None, SWEEP_S, others
-        claim = outbox.claim(record, self.process)
+        claims = claim_with_group(portal, record, self.process)
         time_s, memory = self._limits(portal, record)
-        guard = Guard(record.id, claim, time_s - record.spent_s, memory)
+        guard = Guard(record.id, claims[record.id], time_s - record.spent_s, memory)
+        guard.claims = claims
         guard.memory_before, guard.was_alone = memory_bytes(), not runs
         return guard, 0.0, others
 

@@ -41,6 +41,10 @@ function forget() {
   for (const note of document.querySelectorAll(".trouble")) note.remove();
 }
 
+document.addEventListener("htmx:before:request", (event) => {       // what is ticked would be lost
+  const source = event.detail.ctx?.sourceElement;
+  if (source?.id === "list" && source.querySelector("input:checked")) event.preventDefault();
+});
 document.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail, answer = ctx.response?.raw;
   const hasEnded = answer?.redirected && new URL(answer.url).pathname === "/login";

@@ -37,6 +37,8 @@ PAGES = {
     "data-ingestions": "/data_ingestion_module",
     "quarantine": "/quarantine_module",
     "quarantined": "{../turbine-7}",
+    "schedules": "/schedule_module",
+    "schedule-new": "/schedule_module/new",
     "people": "/person_module",
     "person-new": "/person_module/new",
     "tokens": "/token_module",

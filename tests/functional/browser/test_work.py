@@ -8,6 +8,9 @@ from playwright.sync_api import Page, expect
 from tests.functional.browser.test_appearance import STICKS_OUT, look
 from tests.functional.program import PASSWORD, Client, Program, until
 
+_TWO_RENEWALS = """() => new Promise(done => { let count = 0;
+    document.addEventListener("htmx:before:request", event => {
+        if (event.detail.ctx?.sourceElement?.id === "list" && ++count === 2) done(); }); })"""
 PATIENCE_MS = 20_000
 _TEXT_TOP = """one => { const range = document.createRange(); range.selectNodeContents(one);
     return range.getBoundingClientRect().top; }"""
@@ -210,3 +213,49 @@ def test_viewer_is_offered_no_work(page: Page, portal: Program, array: str) -> N
     page.goto(f"/{array}")
     expect(page.locator("#plot")).to_have_attribute("data-drawn", "0:960000")
     expect(page.get_by_role("heading", name="Run")).to_have_count(0)
+
+
+def test_what_is_ticked_stays_while_the_list_renews_itself(
+    page: Page, client: Client, recording: str
+) -> None:
+    """One that waits for ever keeps the list renewing; the question comes on a page of its own."""
+    body = {"method": "spectrum", "at": "2999-01-01T00:00:00Z", "tag": "never", "on_error": ""}
+    for _ in range(3):
+        json_body = json.dumps(body).encode()
+        client("POST", f"/{recording}/activities", json_body, {"Content-Type": "application/json"})
+    page.goto("/activities?tag=never")
+    boxes = page.locator("#list input[type=checkbox]")
+    with page.expect_response("**/activities?tag=never"):
+        expect(boxes).to_have_count(3)
+    boxes.first.check()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(_TWO_RENEWALS)
+    assert not [url for url in asked if url.endswith("/activities?tag=never")]
+    expect(boxes.first).to_be_checked()
+    look(page, "activities")
+    page.get_by_role("button", name="Cancel those ticked").click()
+    expect(page.get_by_role("heading", name="Cancel 1 activity?")).to_be_visible()
+    look(page, "activities-change")
+    page.get_by_role("button", name="Cancel 1 activity").click()
+    expect(page.get_by_role("status").first).to_contain_text("1 activity cancelled")
+    expect(page.get_by_label("Tag")).to_have_value("never")
+    page.get_by_role("button", name="Cancel all that match").click()
+    page.get_by_role("button", name="Cancel 2 activities").click()
+    expect(page.get_by_role("status").first).to_contain_text("2 activities cancelled")
+
+
+def test_schedule_is_made_and_run_by_its_pages(page: Page, recording: str) -> None:
+    page.goto(f"/schedule_module/new?document={recording}&method=spectrum")
+    page.get_by_label("Reference").fill("nightly spectrum")
+    page.get_by_label("Rule").fill("30 6 * * MON-FRI")
+    page.get_by_label("Time zone").fill("Europe/Berlin")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("main")).to_contain_text("At 06:30 on Monday through Friday, Europe/Berlin")
+    page.get_by_role("button", name="Validate").click()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.locator(".state")).to_have_text("done", timeout=PATIENCE_MS)
+    page.go_back()
+    page.reload()
+    expect(page.locator("#log ~ pre")).to_contain_text("queued")
+    look(page, "schedule")

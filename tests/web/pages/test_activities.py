@@ -57,6 +57,19 @@ class Count(Kind):
         return "" if document.size else "There is not a letter"
 
 
+class Note(Kind):
+    """Takes what is told of a failure."""
+
+    class _Parameters(NoParameters):
+        activity: str
+        error: str
+
+    name, title, portal_types, parameters = "note", "Note", ("Data Stream",), _Parameters
+
+    def run(self, work: Work) -> Iterator[float]:
+        yield 1.0
+
+
 @pytest.fixture(scope="module", autouse=True)
 def counting(site: Site) -> None:
     """Let streams be counted; the queue is run by the tests."""
@@ -225,3 +238,74 @@ def test_who_may_not_run_is_offered_nothing(viewer: Browser, editor: Browser, pa
 def test_unknown_work_and_activity(editor: Browser, paths: dict[str, str]) -> None:
     editor.get(f"/{paths['weather.log']}/run?kind=explode", status=404)
     editor.get("/activities/0000000000000000", status=404)
+
+
+def ticked(editor: Browser, where: str, *ids: str) -> Any:
+    """Return the form of the list, with the boxes of these ticked."""
+    form = next(form for form in editor.get(where).forms.values() if form.action == "/activities/change")
+    for box in form.fields["id"]:
+        box.checked = box._value in ids
+    return form
+
+
+def yes(page: Any) -> Any:
+    """Say yes on the page that asks; return the list it leads back to."""
+    form = next(form for form in page.forms.values() if form.action == "/activities/change")
+    return form.submit(status=303).follow()
+
+
+def test_those_ticked_are_changed_after_a_question(editor: Browser, paths: dict[str, str]) -> None:
+    pages = [started(editor, paths["weather.log"], letter="r") for _ in range(3)]
+    ids = [page.rpartition("/")[2] for page in pages]
+    asked = ticked(editor, "/activities?state=queued&method=count", *ids[:2]).submit("change", index=1)
+    assert asked.html.h1.text == "Cancel 2 activities?" and "Those that were ticked" in asked
+    assert [editor.get(page).html.find("span", "state").text for page in pages] == ["queued"] * 3
+    found = yes(asked)
+    assert "2 activities cancelled, or ending" in found.text
+    assert "state=queued" in found.request.url and "method=count" in found.request.url
+    states = [editor.get(page).html.find("span", "state").text for page in pages]
+    assert states == ["cancelled", "cancelled", "queued"]
+    again = yes(ticked(editor, "/activities?method=count", *ids).submit("change", index=0))
+    assert "2 activities queued once more. 1 activity could not be" in again.text
+    nothing = ticked(editor, "/activities").submit("change", index=0).follow()
+    assert "0 activities queued once more" in nothing.text
+
+
+def test_all_that_match_are_changed_after_a_question(
+    editor: Browser, site: Site, paths: dict[str, str]
+) -> None:
+    run(site)
+    log, other = paths["weather.log"], paths["turbine-1.wav"]
+    pages = [started(editor, path, letter="r") for path in (log, other, other)]
+    asked = ticked(editor, f"/activities?path={other}").submit("change", index=3)
+    assert asked.html.h1.text == "Cancel 2 activities?" and other in asked
+    yes(asked)
+    states = [editor.get(page).html.find("span", "state").text for page in pages]
+    assert states == ["queued", "cancelled", "cancelled"]
+
+
+def test_change_that_is_none_is_refused(editor: Browser) -> None:
+    editor.send("/activities/change", status=400, change="explode all")
+
+
+def test_viewer_ticks_nothing_and_only_managers_choose_users(
+    viewer: Browser, editor: Browser, manager: Browser
+) -> None:
+    assert viewer.get("/activities").html.find("input", {"name": "id"}) is None
+    assert editor.get("/activities").html.find("input", {"name": "user"}) is None
+    assert manager.get("/activities?user=emil").html.find("input", {"name": "user"})["value"] == "emil"
+    viewer.send("/activities/change", status=403, change="cancel all", confirmed="yes")
+
+
+def test_follow_up_is_linked(editor: Browser, manager: Browser, site: Site, paths: dict[str, str]) -> None:
+    def fail(portal: Portal) -> str:
+        made = portal[paths["weather.log"]].activate(on_error="note", group="g").count(letter="Q")
+        return str(made.id)
+
+    site.registry.activities["note"] = Note()
+    id, _ = site.transact(fail)
+    run(site)
+    facts = manager.get(f"/activities/{id}").html.find("section", {"aria-labelledby": "facts"})
+    following = facts.find("a", string="note")["href"]
+    assert "done" in manager.get(following).html.find("span", "state")["class"]
+    assert "Group" in facts.text

@@ -1,7 +1,7 @@
 """The activities: what waits, runs, is done or has failed, and what can be done about it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,13 +10,15 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.activity.job import cancel, result_of, retry, seen
-from haywain.activity.listing import PHASES, Wanted, list_activities
+from haywain.activity.listing import PHASES, list_activities
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import ENDED, Activity
 from haywain.document import Document
 from haywain.errors import NotFoundError
 from haywain.security import may
 from haywain.validation import in_labels, label_of, labels_of
+from haywain.web.activities import filter_of, wanted_of
+from haywain.web.pages.bulk import changed_text
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.document import Fact
 from haywain.web.pages.figures import Moment, count_text, duration_text
@@ -55,9 +57,10 @@ class State:
 
 def show_all(request: Request) -> Values:
     """Show the activities that this user may see, newest first."""
-    given = {name: request.GET.get(name, "").strip() for name in ("state", "tag", "path", "cursor")}
-    page = list_activities(Outbox.of(request.portal.root), request.user, Wanted(**given, limit=PER_PAGE))
-    kept = {name: value for name, value in given.items() if value and name != "cursor"}
+    given, cursor = filter_of(request.GET), request.GET.get("cursor", "")
+    wanted = replace(wanted_of(given), limit=PER_PAGE, cursor=cursor)
+    page = list_activities(Outbox.of(request.portal.root), request.user, wanted)
+    kept = {name: value for name, value in given.items() if value}
     rows = tuple(row_of(record, request) for record in page.items)
     return {
         "rows": rows,
@@ -65,16 +68,26 @@ def show_all(request: Request) -> Values:
             State(state, (state or "Every state").capitalize(), state == given["state"])
             for state in ("", *PHASES)
         ),
-        "tag": given["tag"],
-        "path": given["path"],
+        "methods": _methods(request, given["method"]),
+        "given": given,
+        "sees_all": may(request.user, "manage"),
+        "may_change": may(request.user, "activity"),
+        "changed": changed_text(request),
         "count": count_text(page.count, "activity"),
         "is_filtered": bool(kept),
         "may_see_workers": may(request.user, "manage"),
         "is_moving": any(row.state in ("queued", "running") for row in rows),
         "here": request.path_qs,
         "next_href": f"/activities?{urlencode(kept | {'cursor': page.next})}" if page.next else "",
-        "first_href": f"/activities?{urlencode(kept)}" if given["cursor"] else "",
+        "first_href": f"/activities?{urlencode(kept)}" if cursor else "",
     }
+
+
+def _methods(request: Request, chosen: str) -> tuple[State, ...]:
+    """Return the methods that may be chosen: the kinds, and whichever the address names."""
+    kinds = {name: str(kind.title) for name, kind in request.site.registry.activities.items()}
+    titles = {"": "Every method"} | ({chosen: chosen} | kinds if chosen else kinds)
+    return tuple(State(name, title, name == chosen) for name, title in titles.items())
 
 
 def row_of(record: Activity, request: Request) -> Row:
@@ -163,6 +176,8 @@ def _facts(record: Activity, labels: dict[str, str]) -> list[Fact]:
         "Tag": record.tag,
         "After": ", ".join(record.after_tags),
         "One at a time": record.serialization_tag,
+        "Group": record.group,
+        "If it fails": record.on_error,
         "Time spent": duration_text(record.spent_s) if record.started else "",
         "Tries": str(record.attempts) if record.attempts > 1 else "",
         "Id": record.id,
@@ -170,6 +185,11 @@ def _facts(record: Activity, labels: dict[str, str]) -> list[Fact]:
     return [
         *(Fact(name, "", moment=Moment.at(moment)) for name, moment in moments if moment),
         *(Fact(name, text) for name, text in texts.items() if text),
+        *(
+            [Fact("Followed by", record.on_error, f"/activities/{record.followed_by}")]
+            if record.followed_by
+            else []
+        ),
         *(
             Fact(labels.get(name) or label_of(name), _text(value))
             for name, value in parameters.items()
@@ -224,7 +244,7 @@ def includeme(config: Configurator) -> None:
     """Register the pages."""
     for name, path, view, template in (
         ("activities_page", "/activities", show_all, "activities"),
-        ("activity_page", "/activities/{id}", show, "activity"),
+        ("activity_page", "/activities/{id}", show, "activity"),  # behind `/activities/change`
     ):
         config.add_route(name, path)
         add_page(config, view, template, route_name=name)

@@ -17,6 +17,7 @@ _COLUMNS = {
     "Image": ("reference", "size", "state", "modified"),
     "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
     "Person": ("reference", "roles", "state", "modified"),
+    "Schedule": ("reference", "document", "method", "rule", "state"),
     "Token": ("reference", "login", "scopes", "expires", "state"),
 }
 _DEFAULT = ("reference", "state", "modified")

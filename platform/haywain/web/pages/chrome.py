@@ -29,6 +29,7 @@ MESSAGES = {
     "replaced": "The bytes were replaced.",
     "stored": "The file was stored.",
     "started": "It is queued; this page shows how far it is.",
+    "queued": "It is queued.",
     "cancelled": "It is cancelled, or ends at its next step.",
     "retried": "It is queued once more.",
     "replayed": "Replayed: the bytes are in their stream now.",
