@@ -1,22 +1,29 @@
 """Predict: what a Model makes of the rows of a Data Array, as another Data Array."""
 
-from collections.abc import Generator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import Field
+import numpy as np
+from pydantic import BaseModel, Field
 
 from haywain.activities._table import Lanes, lanes_in, table_of
-from haywain.activity.kind import Kind, NoParameters, Work
-from haywain.activity.product import check_edition, edition_of, name_of, product_of
-from haywain.analysis.learning import chunks_of, predicted, takes_nan
+from haywain.activity.kept import Arrays
+from haywain.activity.kind import NoParameters, Work
+from haywain.activity.map_reduce import Part
+from haywain.activity.product import name_of
+from haywain.activity.row_map import RowMap, describe
+from haywain.analysis.learning import predicted, takes_nan
+from haywain.analysis.rows import Layout, Rows
 from haywain.document import NAME_LENGTH, Document
 from haywain.errors import InvalidError
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.model import Model
-from haywain.portal_types.progress_indicator import ProgressIndicator
 from haywain.security import require
-from haywain.store.array import Array
-from haywain.values import MIB, Column
+from haywain.values import MIB
+
+PIECE_BYTES = 4 * MIB
+"""Bytes of rows that a model is asked for at once."""
 
 
 class _Parameters(NoParameters):
@@ -32,74 +39,96 @@ class _Parameters(NoParameters):
     reference: str = Field("", max_length=NAME_LENGTH, description="Name of the new array. Empty: made up.")
 
 
-class Predict(Kind):
-    """Ask a Model for each row, in steps of about 16 MiB; the new array shows all rows at once, at the end.
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of which estimator, and of which columns."""
 
-    Run again with the same name it replaces them: readers see the old ones or the new ones, whole.
+    model: Model
+    estimator: Any  # scikit-learn has no types
+    lanes: Lanes
+    method: str
+
+    def rows(self, array: DataArray, start: int, stop: int) -> Rows:
+        """Return what it makes of rows; raises InvalidError for one that it cannot take."""
+        table = table_of(array.read(start, stop), self.lanes, start, takes_nan(self.estimator))
+        return predicted(self.estimator, table, self.method)
+
+
+class Predict(RowMap):
+    """Ask a Model for each row; the new array shows all rows at once, at the end.
+
+    Run again with the same name it replaces them: readers see the old ones or the new ones, whole.  If the
+    Model is trained anew meanwhile, it fails.
     """
 
     name = "predict"
     title = "Predict by a model"
     portal_types = ("Data Array",)
     parameters = _Parameters
-    step_bytes = 16 * MIB
 
     def suits(self, document: Document) -> str:
         """Say that there are no rows."""
         array = cast(DataArray, document)
         return "" if array.is_created and array.shape and len(array) else "The array has no rows"
 
-    def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
-        """Append to a draft, and have it adopted; the result names the array and tells its rows."""
-        array, given, cursor = cast(DataArray, work.document), cast(_Parameters, work.parameters), work.cursor
-        model = _model(work, given)
-        estimator = model.load()
-        lanes = _lanes(array, model, estimator, given)
-        method = _method(estimator, given.output)
-        rows, edition = cursor.setdefault("rows", len(array)), cursor.setdefault("edition", edition_of(array))
-        etag = cursor.setdefault("etag", model.etag)
-        if not rows:
-            raise InvalidError(f"{name_of(array)} has no rows")
-        reference = (given.reference or f"{name_of(array)} by {name_of(model)}")[:NAME_LENGTH]
-        indicator = _indicator(work, reference)
-        step = max(self.step_bytes // max(array.row_bytes, 8 * len(lanes)), 1)
-        for number, (start, stop) in enumerate(chunks_of(rows, step)):
-            if number < cursor.get("done", 0):
-                continue
-            work.check()
-            check_edition(array, edition)
-            if model.etag != etag:
-                raise InvalidError(f"{name_of(model)} was trained anew meanwhile; run it again")
-            table = table_of(array.read(start, stop), lanes, start, takes_nan(estimator))
-            _append(indicator, predicted(estimator, table, method), start, work.id)
-            indicator.move_draft(stop, stop, edition, method)
-            cursor["done"] = number + 1
-            yield stop / rows
-        return self._finish(work, indicator, model, reference, _names(estimator, model, method))
+    def check_given(self, source: Document, given: BaseModel) -> None:
+        """Refuse what the model cannot be asked for."""
+        if why := self.suits(source):
+            raise InvalidError(why)
+        _asked(source, given)
 
-    def _finish(
-        self, work: Work, indicator: ProgressIndicator, model: Model, reference: str, names: list[str]
-    ) -> dict[str, Any]:  # Any: JSON
-        """Put the draft in the place of the rows there were."""
-        _check_maker(indicator, work.id)
-        made = product_of(work.portal, work.document, f"{self.name} {reference}", "Data Array", reference)
-        target = cast(DataArray, made)
-        target.adopt(indicator.end_draft())
-        width = target.shape[1] if len(target.shape) > 1 else 1
-        columns = tuple(Column(name)._asdict() for name in names) if len(names) == width else ()
-        target.edit(columns=columns)
+    def layout(self, source: Document, given: BaseModel) -> Layout:
+        """Return what comes of the first row, and the names of its columns."""
+        asked = _asked(source, given)
+        rows = asked.rows(cast(DataArray, source), 0, 1)
+        names = _names(asked.estimator, asked.model, asked.method)
+        width = rows.shape[1] if rows.ndim > 1 else 1
+        return Layout(rows.dtype, rows.shape[1:], tuple(names) if len(names) == width else ())
+
+    def rows(self, part: Part) -> Iterator[Rows]:
+        """Yield what the model makes of the rows of a part, in flat memory."""
+        asked, array = _asked(part.source, part.parameters), cast(DataArray, part.source)
+        step = max(PIECE_BYTES // max(array.row_bytes, 8 * len(asked.lanes)), 1)
+        for start in range(part.start, part.stop, step):
+            yield asked.rows(array, start, min(start + step, part.stop))
+
+    def map(self, part: Part) -> Arrays:
+        """Append the rows of a part, and tell by which training of the model."""
+        return super().map(part) | {"etags": np.array([_model(part.source, part.parameters).etag], "S64")}
+
+    def finish(self, work: Work, known: Arrays, total: Arrays) -> dict[str, Any]:  # Any: JSON
+        """Have the target adopt the rows, and tell by which model they were made."""
+        given = cast(_Parameters, work.parameters)
+        model = _model(work.document, given)
+        if set(total["etags"].tolist()) - {model.etag.encode()}:
+            raise InvalidError(f"{name_of(model)} was trained anew meanwhile; run it again")
+        reference = (given.reference or f"{name_of(work.document)} by {name_of(model)}")[:NAME_LENGTH]
+        target = cast(DataArray, self.target(work, f"{self.name} {reference}", reference))
+        assert work.rows is not None
+        target.adopt(work.rows)
+        describe(target, self.layout(work.document, given))
         target.categories = tuple(one for one in target.categories if one[0] != "model")
         target.link("model", model)
         model.link("prediction", target)
-        indicator.edit(target=target.path)
         return {"array": target.path, "rows": len(target)}
 
 
-def _model(work: Work, given: _Parameters) -> Model:
+def _asked(source: Document, parameters: BaseModel) -> _Asked:
+    """Return what is asked for; raises InvalidError."""
+    given = cast(_Parameters, parameters)
+    model = _model(source, given)
+    estimator = model.load()
+    lanes = _lanes(cast(DataArray, source), model, estimator, given)
+    return _Asked(model, estimator, lanes, _method(estimator, given.output))
+
+
+def _model(source: Document, parameters: BaseModel) -> Model:
+    given = cast(_Parameters, parameters)
     if not given.model:
         raise InvalidError("model: say the path of a Model, such as model_module/1")
-    found = work.portal[given.model]
-    require(work.portal.user, "view", found)
+    portal: Any = source._p_jar.portal  # Any: of a layer above Document
+    found = portal[given.model]
+    require(portal.user, "view", found)
     if not isinstance(found, Model):
         raise InvalidError(f"model: {given.model} is a {found.portal_type}, no Model")
     return found
@@ -120,28 +149,6 @@ def _method(estimator: Any, output: str) -> str:  # Any: as above
     if not hasattr(estimator, method):
         raise InvalidError(f"output: a {type(estimator).__name__} has no {method}")
     return method
-
-
-def _indicator(work: Work, reference: str) -> ProgressIndicator:
-    """Return what gathers the draft of this array and this name, made at the first run."""
-    key = f"{work.document.uid} {Predict.name} {reference}"
-    found = work.portal.root.find("progress", key)
-    if found is None:
-        found = work.portal.new("Progress Indicator", reference=reference, source=work.document.path, key=key)
-    return cast(ProgressIndicator, found)
-
-
-def _append(indicator: ProgressIndicator, rows: Any, start: int, maker: str) -> None:  # Any: of any dtype
-    if not start:
-        indicator.begin_draft(Array((0, *rows.shape[1:]), rows.dtype), maker)
-    _check_maker(indicator, maker)
-    assert indicator.draft is not None
-    indicator.draft.append(rows)
-
-
-def _check_maker(indicator: ProgressIndicator, maker: str) -> None:
-    if indicator.draft is None or indicator.maker != maker:
-        raise InvalidError(f"Another run began to predict {indicator.reference}; this one gives way")
 
 
 def _names(estimator: Any, model: Model, method: str) -> list[str]:  # Any: as above

@@ -24,10 +24,11 @@ def run(site: Site) -> Callable[..., Any]:
         kind = site.registry.activities[name]
         with site.open() as portal:
             model = method_of(site.registry, type(portal[path]), name).checked(parameters)
-        cursor, kept = {}, {}
+        cursor, kept, oid = {}, {}, None
         for _life in range(1000):
             with site.open() as portal:
-                work = Work(portal, portal[path], model, dict(cursor), deepcopy(kept), "the activity")
+                rows = portal.connection.get(oid) if oid is not None else None
+                work = Work(portal, portal[path], model, dict(cursor), deepcopy(kept), "the activity", rows)
                 steps, taken = kind.run(work), 0
                 while not kill_after or taken <= kill_after:
                     try:
@@ -41,6 +42,7 @@ def run(site: Site) -> Callable[..., Any]:
                     taken += 1
                     if not kill_after or taken <= kill_after:  # the last one is lost
                         portal.commit()
+                        oid = work.rows._p_oid if work.rows is not None else None
                         cursor, kept = dict(work.cursor), deepcopy(work.kept)
                 steps.close()
         raise AssertionError("a thousand lives were not enough")

@@ -79,7 +79,7 @@ def test_readers_see_the_old_rows_until_the_new_ones_are_whole(site: Site, run: 
     site.transact(lambda portal: portal[path].__setitem__(slice(None), -TABLE))  # type: ignore[index]
     steps = 0
     with site.open() as reader:
-        original = Predict._finish
+        original = Predict.finish
 
         def look(self: Any, *arguments: Any) -> Any:
             nonlocal steps
@@ -89,11 +89,35 @@ def test_readers_see_the_old_rows_until_the_new_ones_are_whole(site: Site, run: 
             return original(self, *arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Predict, "_finish", look)
+            patch.setattr(Predict, "finish", look)
             assert run(path, "predict", model=model, reference="kinds")["array"] == made
         reader.abort()
         assert steps == 1
         assert np.array_equal(reader[made][:], CLASSIFIER.predict(-TABLE))  # type: ignore[index]
+
+
+def test_job_predicts_in_parts_by_one_training(
+    site: Site, paths: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, model = paths(CLASSIFIER)
+    with site.open() as portal:
+        target: Any = portal.new("Data Array")
+        job = portal.map_reduce("predict", portal[path], target, step=9000, parameters={"model": model})
+        portal.commit()
+        assert job.wait(60).result == {"array": target.path, "rows": 3000}
+        assert np.array_equal(target[:], CLASSIFIER.predict(TABLE))
+        original, done = Predict.rows, list[int]()
+
+        def rows(self: Any, part: Any) -> Any:
+            if part.start and not done:
+                done.append(1)
+                site.transact(lambda other: other[model].save(CLASSIFIER))  # type: ignore[attr-defined]
+            return original(self, part)
+
+        monkeypatch.setattr(Predict, "rows", rows)
+        job = portal.map_reduce("predict", portal[path], step=9000, parameters={"model": model})
+        portal.commit()
+        assert job.wait(60).state == "failed" and "trained anew meanwhile" in str(job.error)
 
 
 def test_columns_are_those_of_the_model_or_those_asked_for(site: Site, run: Run, paths: Any) -> None:
