@@ -49,8 +49,7 @@ def methods_of(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
 
     Raises InvalidError for what is no Document: the database has one whose Portal Type is not installed.
     """
-    if not issubclass(cls, Document):
-        raise InvalidError(f"{cls.__name__} is no Portal Type that is installed here")
+    _check_installed(cls)
     own = {
         name: _of_document(cls, name)
         for name, member in inspect.getmembers(cls, inspect.isfunction)
@@ -66,13 +65,20 @@ def offered(registry: "Registry", cls: type[Document]) -> dict[str, Method]:
 
 def method_of(registry: "Registry", cls: type[Document], name: str) -> Method:
     """Return one method; raises UnknownNameError, or InvalidError if it is for other kinds of documents."""
-    found = methods_of(registry, cls)
-    if name in found:
-        return found[name]
+    _check_installed(cls)
     kind = registry.activities.get(name)
+    if kind is not None and cls.portal_type in kind.portal_types:
+        return _of_kind(kind)
+    if inspect.isfunction(member := getattr(cls, name, None)) and is_activity(member):
+        return _of_document(cls, name)
     if kind is not None:
         raise InvalidError(f"{name} works on {' and '.join(kind.portal_types)}, not on {cls.portal_type}")
-    raise UnknownNameError(f"activity on {cls.portal_type}", name, found)
+    raise UnknownNameError(f"activity on {cls.portal_type}", name, methods_of(registry, cls))
+
+
+def _check_installed(cls: type) -> None:
+    if not issubclass(cls, Document):
+        raise InvalidError(f"{cls.__name__} is no Portal Type that is installed here")
 
 
 def _of_kind(kind: Kind) -> Method:
