@@ -68,18 +68,21 @@ def test_csv_becomes_the_numbers_it_holds(tmp_path: Path, workers: int) -> None:
         np.testing.assert_array_equal(portal[found["array"]][:, 0], np.arange(COUNT))  # type: ignore[index]
 
 
-def test_it_does_so_in_random_steps(site: Site) -> None:
+@pytest.mark.parametrize(
+    "count", [8, pytest.param(200, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)])]
+)
+def test_it_does_so_in_random_steps(site: Site, count: int) -> None:
     steps = random.Random(7)
     with site.open() as portal:
         stream = new_csv(portal)
-        jobs = [
-            portal.map_reduce("stream_to_array", stream, step=round(10 ** steps.uniform(4.3, 6)))
-            for _ in range(8)
-        ]
-        portal.commit()
-        for job in jobs:
-            array: Any = portal[job.wait(60).result["array"]]
-            np.testing.assert_array_equal(array[:, 0], np.arange(COUNT))
+        for _ in range(count):
+            step = round(10 ** steps.uniform(4, 6))
+            job = portal.map_reduce("stream_to_array", stream, step=step)
+            portal.commit()
+            found = job.wait(60).result
+            assert found is not None, (step, job.error)
+            array: Any = portal[found["array"]]
+            np.testing.assert_array_equal(array[:, 0], np.arange(COUNT), err_msg=f"step {step}")
 
 
 def test_stream_that_grows_is_gone_on_with(site: Site) -> None:
