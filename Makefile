@@ -22,7 +22,7 @@ run: $(SERVER) ## Install into .venv, then serve a portal with sample data (no r
 	@$(BIN)/haywain demo $(ARGS)
 
 test: $(TESTS) system ## Install what the tests need, then run all of them.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1 $(ARGS)
 
 check: format-check lint types layers guards ## Check format, lint, types, layers and the rules of the house.
 
@@ -30,7 +30,7 @@ bench: $(SERVER) ## Measure the store beside others: prints a table of ratios.
 	@$(BIN)/python benchmarks/table.py $(ARGS)
 
 campaign: $(TESTS) system ## Run the long kill, fuzz and soak tests.
-	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign $(ARGS)
+	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign -o faulthandler_timeout=0 $(ARGS)
 
 format: $(TESTS) ## Format the code.
 	@$(BIN)/ruff check -q --select I --fix .

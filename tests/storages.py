@@ -80,7 +80,11 @@ class Storage:
         """Return the files of blobs that wait for a commit."""
         places = [self.folder / "blobs" / "tmp", *self.path.glob("cache*")]
         found = [p for place in places for p in place.rglob("*") if p.is_file()]
-        return [p for p in found if p.name not in (".lock", ".layout") and p.suffix not in (".blob", ".lock")]
+        return [
+            p
+            for p in found
+            if p.name not in (".lock", ".layout", ".in-use") and p.suffix not in (".blob", ".lock")
+        ]
 
     def _all_blobs(self) -> Iterator[Path]:
         return (self.folder / "blobs").rglob("*.blob")
