@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from tests.activity.conftest import claim, drain
 from tests.conftest import Clock
 
@@ -84,6 +85,26 @@ def test_the_canary_tells_since_when_nobody_runs_anything(
     entries = [entry for shard in Outbox.of(portal.root).shards for entry in shard.order]
     assert len(entries) == 1  # the archive does not fill with them
     assert list_activities(Outbox.of(portal.root), SYSTEM, Wanted()).count == 0
+
+
+@pytest.mark.parametrize(("queues", "is_there"), [("", True), ("gpu,default", True), ("gpu", False)])
+def test_whoever_is_busy_with_what_was_before_is_there(
+    site: Site, portal: Portal, stream: Document, set_clock: Clock, queues: str, is_there: bool
+) -> None:
+    def since() -> float | None:
+        portal.abort()
+        return silent_since_s(Outbox.of(portal.root))
+
+    job = stream.activate().write()
+    portal.commit()
+    claim(site, FAR, job.id)
+    queued_s = set_clock.now_s
+    site.transact(tend)
+    set_clock.forward(PERIOD_S * MISSED)
+    site.transact(lambda p: beat(Outbox.of(p.root), FAR, Presence(5.0, 1, queues)))
+    assert since() == (None if is_there else queued_s)
+    set_clock.forward(31)
+    assert since() == queued_s
 
 
 def test_each_key_falls_to_one_machine_and_stays_there_when_another_one_goes() -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import signal
 import subprocess
 import sys
 import textwrap
@@ -334,3 +335,31 @@ def test_a_creation_that_was_cut_short_is_finished(tmp_path: Path, state: str) -
     database.close()
     assert (tmp_path / "blobs/.layout").read_text() == "bushy"
     assert (tmp_path / "blobs/0x00").is_dir()
+
+
+def test_an_interrupt_waits_until_the_commit_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle, flush = signal.getsignal(signal.SIGINT), os.fsync
+
+    def interrupted(descriptor: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        flush(descriptor)
+
+    database, manager = Database(open_storage(f"file:{tmp_path}", tmp_path)), TransactionManager()
+    connection = database.open(manager)
+    connection.root()["stream"] = Stream()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["ZODB.FileStorage.FileStorage"], "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            manager.commit()
+    manager.abort()
+    assert signal.getsignal(signal.SIGINT) is handle
+    connection.root()["other"] = Stream()
+    manager.commit()
+    connection.close()
+    database.close()
+    database = Database(open_storage(f"file:{tmp_path}", tmp_path))
+    with database.transaction() as connection:
+        assert {"stream", "other"} <= set(connection.root())
+    database.close()

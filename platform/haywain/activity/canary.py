@@ -1,7 +1,8 @@
 """Canary: a tiny activity by which a portal on a shared database sees whether Workers are there.
 
 One of the processes queues it now and then, ahead of all else.  If it has not been run for three periods,
-nobody is there to run anything.  There is never more than one, so that the archive does not fill with them.
+nobody is there to run anything, unless all are busy.  There is never more than one, so that the archive does
+not fill with them.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from persistent import Persistent
 
 from haywain import clock
 from haywain.activity.outbox import Outbox
+from haywain.activity.presence import processes
+from haywain.activity.shard import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from haywain.portal import Portal
@@ -54,8 +57,12 @@ def ran_s(outbox: Outbox) -> float:
 
 
 def silent_since_s(outbox: Outbox) -> float | None:
-    """Return since when nobody has run what is queued, None if somebody does."""
+    """Return since when nobody has run what is queued; None if somebody does, or is busy with other work."""
     canary = outbox.canary
     if canary is None or ran_s(outbox) >= canary.queued or clock.now_s() < canary.queued + MISSED * PERIOD_S:
+        return None
+    if any(
+        process.is_alive and process.runs and process.serves(DEFAULT_QUEUE) for process in processes(outbox)
+    ):
         return None
     return float(canary.queued)

@@ -48,6 +48,11 @@ class Process:
         """Whether it is taken to live."""
         return self.beaten_s > clock.now_s() - LATE_S and not is_dead(self.name)
 
+    def serves(self, queue: str) -> bool:
+        """Whether it takes activities of a queue."""
+        queues = self.presence.queues if self.presence is not None else ""
+        return not queues or queue in queues.split(",")
+
 
 def beat(outbox: Outbox, process: str, presence: Presence) -> None:
     """Say that a process lives; forget those that have been silent for a day, or are seen to be dead."""

@@ -33,6 +33,7 @@ from ZODB.FileStorage.format import CorruptedError
 
 from haywain.errors import CorruptDataError, DataDirectoryError, TemporaryError
 from haywain.store.fsync import BlobDirectories, fsync_path, write_durably
+from haywain.store.interrupt import interrupted_later
 from haywain.store.pack_lock import packing
 from haywain.store.packer import DurablePacker, check_open
 from haywain.store.pickles import check_claims
@@ -104,6 +105,11 @@ class DurableFileStorage(FileStorage):  # type: ignore[misc]  # ZODB has no type
     def _abort(self) -> None:
         super()._abort()
         self._blob_tpc_abort()  # before the vote FileStorage does not
+
+    def tpc_finish(self, transaction: Any, f: Any = None) -> Any:  # Any: as ZODB calls it
+        """Finish the commit; a Ctrl-C in the middle is none of the disk's errors, and waits."""
+        with interrupted_later():
+            return super().tpc_finish(transaction, f)
 
     def _finish_finish(self, tid: bytes) -> None:
         """Make the commit durable, or end the process.
