@@ -67,6 +67,7 @@ SCIENCE = ["cloudpickle>=3", "joblib>=1.4", "scikit-learn>=1.5", "scipy>=1.14", 
 
 TEST = [
     "WebTest>=3",
+    "aiosmtpd>=1.4.6",  # a mail server that takes what Alerts send
     "fluent-logger>=0.11",  # this and tuspy send as other people's programs do
     "hypothesis>=6.100",
     "packaging",

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from haywain import clock
 from haywain.activity.afterwards import activate_afterwards, want_afterwards
+from haywain.activity.watchers import tell_watchers
 from haywain.document import NAME_LENGTH, Document, Properties
 from haywain.errors import InvalidError, UnknownNameError
 from haywain.interfaces import IArray
@@ -136,6 +137,11 @@ class DataArray(Document):
     def modified(self) -> float:
         """When rows or properties last changed, in seconds since 1970 UTC."""
         return max(self.edited, 0.0 if self._array is None else self._array.modified)
+
+    @property
+    def received(self) -> float:
+        """When rows last came or changed, in seconds since 1970 UTC; 0 where there never were any."""
+        return self._array.modified if self._array is not None and self._array.rows else 0.0
 
     @property
     def edition(self) -> int:
@@ -391,6 +397,7 @@ class DataArray(Document):
     def _changed(self, start: int, stop: int) -> None:
         """Have the catalog see a change of rows; a large one, or one of many, is summed up afterwards."""
         self.reindex()
+        tell_watchers(self)
         found = self._created()
         step = max(min(DETAIL_BYTES // max(found.row_bytes, 1), DETAIL_ROWS), 1)
         if start // step != stop // step and tables_of(found.dtype, found.row):

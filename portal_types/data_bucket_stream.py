@@ -62,6 +62,11 @@ class DataBucketStream(Document):
         return True
 
     @property
+    def received(self) -> float:
+        """When a bucket last changed, in seconds since 1970 UTC; 0 where there never was one."""
+        return self._buckets.totals.modified
+
+    @property
     def modified(self) -> float:
         """When buckets or properties last changed, in seconds since 1970 UTC."""
         return max(self.edited, self._buckets.totals.modified)

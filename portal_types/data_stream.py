@@ -128,6 +128,11 @@ class DataStream(Document):
         return self._stream.stored
 
     @property
+    def received(self) -> float:
+        """When bytes last came, in seconds since 1970 UTC; 0 where none ever did."""
+        return self._stream.modified if self._stream.size else 0.0
+
+    @property
     def modified(self) -> float:
         """When bytes or properties last changed, in seconds since 1970 UTC."""
         return max(self.edited, self._stream.modified)

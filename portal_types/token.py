@@ -80,6 +80,11 @@ class Token(Document):
         return super().as_dict() | {"last_used": clock.iso(self.last_used) if self.last_used else None}
 
     @property
+    def received(self) -> float:
+        """When it was last used, to the hour."""
+        return self.last_used
+
+    @property
     def is_expired(self) -> bool:
         """Whether its time is over."""
         expires = self.properties.expires

@@ -15,6 +15,7 @@ from haywain.activity.canary import tend
 from haywain.activity.care import Care
 from haywain.activity.outbox import Outbox
 from haywain.activity.timetable import Timetable
+from haywain.activity.watchers import Watchers
 from haywain.activity.workers import Workers
 from haywain.document import PortalRoot
 from haywain.errors import DatabaseServerError, DataDirectoryError, InvalidError
@@ -166,6 +167,8 @@ def _fill(portal: Portal, password: str) -> bool:
         root.tools["care"] = Care()
     if "schedules" not in root.tools:
         root.tools["schedules"] = Timetable()
+    if "watchers" not in root.tools:
+        root.tools["watchers"] = Watchers()
     for portal_type in registry.portal_types.values():
         root.module(portal_type.module_id)
     add_missing(portal)

@@ -232,6 +232,17 @@ class DeliveryError(HaywainError):
     status, exit_code, title = 422, 1, "Not deliverable"
 
 
+class NotSentError(HaywainError):
+    """A message to elsewhere was not taken; `is_final` if it would not be the next time either."""
+
+    status, exit_code, title = 502, 69, "Not sent"
+
+    def __init__(self, message: str, is_final: bool = False) -> None:
+        """Say who did not take it, and why."""
+        super().__init__(message)
+        self.is_final = is_final
+
+
 class CorruptDataError(HaywainError):
     """Stored bytes do not match their checksum."""
 

@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     ledger_days: int = Field(30, ge=1, description="How long idempotency keys are remembered.")
     upload_hours: int = Field(168, ge=1, description="How long an upload at rest is kept.")
     session_hours: int = Field(168, ge=1, description="How long a login lasts.")
+    public_url: str = Field(
+        "", pattern=r"^(https?://[^\s]+)?$", description="Address of the portal, for links in messages."
+    )
+    smtp_url: str = Field("", description="Where mails are handed over: smtp://USER:PASSWORD@HOST:PORT.")
+    mail_from: str = Field("", description="Whom mails are from: an address, or NAME <ADDRESS>.")
+    webhook_hosts: str = Field(
+        "", description="Hosts that webhooks may go to, a,b; any that is public if none is named."
+    )
     pack_days: int = Field(7, ge=0, description="How many days of history a pack keeps.")
 
     @field_validator("forward_port", "forward_users", mode="before")

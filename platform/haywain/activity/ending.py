@@ -137,20 +137,24 @@ class Failure:
     """What went wrong, and whether it would again.
 
     What refuses its input (an error of `errors.py` below 500, a ValueError) will refuse it again: it is tried
-    again only where `activate` said how often.
+    again only where `activate` said how often.  An error with `is_final` ends it whatever that said.
     """
 
     text: str
     trace: str
     is_refusal: bool
+    is_final: bool = False
 
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """Return the failure of an error that is being handled."""
         is_ours = isinstance(error, HaywainError)
         is_refusal = isinstance(error, ValueError) or (isinstance(error, HaywainError) and error.status < 500)
+        is_final = bool(getattr(error, "is_final", False))
         text = str(error) if is_ours or (is_refusal and str(error)) else f"{type(error).__name__}: {error}"
-        return cls(plain(text)[:ERROR_LENGTH], plain(traceback.format_exc())[-TRACE_LENGTH:], is_refusal)
+        return cls(
+            plain(text)[:ERROR_LENGTH], plain(traceback.format_exc())[-TRACE_LENGTH:], is_refusal, is_final
+        )
 
 
 def fail(portal: "Portal", record: Activity, failure: Failure) -> None:
@@ -158,7 +162,7 @@ def fail(portal: "Portal", record: Activity, failure: Failure) -> None:
     retries = (0 if failure.is_refusal else MAX_RETRIES) if record.max_retries is None else record.max_retries
     record.error, record.trace = failure.text, failure.trace
     record.failures += 1
-    if record.failures > retries:
+    if failure.is_final or record.failures > retries:
         end_failed(portal, record)
     else:
         give_back(portal, record, at=clock.now_s() + delay_s(record.failures))

@@ -19,6 +19,7 @@ _MODULES = (
     "activities",
     "workers",
     "schedule",
+    "alert",
     "runs",
     "policies",
     "fast_input",

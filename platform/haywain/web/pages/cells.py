@@ -17,11 +17,12 @@ _COLUMNS = {
     "Image": ("reference", "size", "state", "modified"),
     "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
     "Person": ("reference", "roles", "state", "modified"),
+    "Alert": ("reference", "document", "in_words", "condition", "state"),
     "Schedule": ("reference", "document", "method", "rule", "state"),
     "Token": ("reference", "login", "scopes", "expires", "state"),
 }
 _DEFAULT = ("reference", "state", "modified")
-_TITLES = {"portal_type": "Kind", "modified": "Last change"}
+_TITLES = {"portal_type": "Kind", "modified": "Last change", "in_words": "Fires when"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ def _state(document: Document, _name: str) -> Cell:
     return Cell("state", "State", "expired" if is_over else document.state)
 
 
+def _condition(document: Document, name: str) -> Cell:
+    return Cell("state", title_of(name), getattr(document, name))
+
+
+def _words(document: Document, name: str) -> Cell:
+    return Cell("text", title_of(name), getattr(document, name))
+
+
 def _kind(document: Document, name: str) -> Cell:
     return Cell("text", title_of(name), document.portal_type)
 
@@ -119,4 +128,6 @@ _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "state": _state,
     "portal_type": _kind,
     "expires": _expires,
+    "condition": _condition,
+    "in_words": _words,
 }

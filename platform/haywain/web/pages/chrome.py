@@ -30,6 +30,7 @@ MESSAGES = {
     "stored": "The file was stored.",
     "started": "It is queued; this page shows how far it is.",
     "queued": "It is queued.",
+    "tested": "A test is on its way; the log tells what became of it.",
     "cancelled": "It is cancelled, or ends at its next step.",
     "retried": "It is queued once more.",
     "replayed": "Replayed: the bytes are in their stream now.",

@@ -1,0 +1,64 @@
+"""Watchers: which documents want to look when another one changes, in `root.tools["watchers"]`.
+
+An append asks this in its transaction: one look into a tree that is cached, empty in most portals.  Those who
+watch look afterwards, at most once a second each, so that they cost whoever appends no conflict.  Somebody
+who begins to watch beside an append is not told of it, nor is anyone if the process dies right then: who
+watches also looks by itself now and then.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from BTrees.OOBTree import OOTreeSet
+from persistent import Persistent
+
+from haywain import clock
+from haywain.activity.afterwards import activate_afterwards
+from haywain.document import Document
+
+if TYPE_CHECKING:
+    from haywain.document import PortalRoot
+
+REST_S = 1.0
+"""What changes within so many seconds is looked at together."""
+
+
+class Watchers(Persistent):  # type: ignore[misc]  # persistent has no types
+    """Who watches what."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.pairs = OOTreeSet()  # (path of what is watched, path of who watches)
+
+    @classmethod
+    def of(cls, root: "PortalRoot") -> "Watchers":
+        """Return the watchers of a portal."""
+        return cast(Watchers, root.tools["watchers"])
+
+    def watch(self, watched: str, watcher: str, is_watching: bool = True) -> None:
+        """Begin to watch, or end."""
+        if is_watching:
+            self.pairs.insert((watched, watcher))
+        elif (watched, watcher) in self.pairs:
+            self.pairs.remove((watched, watcher))
+
+    def of_path(self, watched: str) -> list[str]:
+        """Return the paths of those who watch what lies at a path."""
+        return [watcher for _, watcher in self.pairs.keys(min=(watched,), max=(f"{watched}\0",))]
+
+
+def tell_watchers(document: Document) -> None:
+    """Have those who watch a document look, once this transaction has committed."""
+    module = document.__parent__
+    root = module.__parent__ if module is not None else None
+    if root is None or "watchers" not in root.tools:
+        return
+    watchers = Watchers.of(root)
+    if not watchers.pairs:
+        return
+    for path in watchers.of_path(document.path):
+        name, _, id = path.partition("/")
+        watcher = root[name].documents.get(id)
+        if watcher is not None:
+            at = datetime.fromtimestamp(clock.now_s() + REST_S, UTC)
+            activate_afterwards(watcher, "look", dedupe_key="changed", serialization_tag=path, at=at)

@@ -1,0 +1,1 @@
+"""Notice: what a portal sends to people and programs elsewhere, by mail or as an HTTP request."""
