@@ -130,7 +130,7 @@ class _CallDocument(Protocol):
 class _Call:
     """One call of Parallel: its batches that are not back yet.
 
-    Only its thread writes to the database: Ctrl-C in the middle of a commit would end the process.
+    Only its thread writes to the database: Ctrl-C, which the main thread hears, leaves no transaction half.
     """
 
     def __init__(self, site: Site, user: User) -> None:

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 import warnings
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,9 @@ class Parent:
 
     def leave_in_child(self) -> None:
         """Close, in a child, what is the parent's alone."""
-        os.close(self._stop_write)
+        if self._stop_write >= 0:
+            with suppress(OSError):  # the parent stops, and closed it just before the fork
+                os.close(self._stop_write)
         os.close(self._told_read)
         self.directory.close()
 
@@ -123,7 +126,8 @@ class Child:
     def stop(self) -> None:
         """End the run at its next step, and close the database."""
         self._stopping.set()
-        self._thread.join(STOP_S + PREDECESSOR_S)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S + PREDECESSOR_S)
 
     def ring(self) -> None:
         """Have the Worker look; return when it has found nothing more to do, or is to stop.
