@@ -23,6 +23,7 @@ class Look(Kind):
     title = "Look"
     portal_types = ("Alert",)
     every_s = 5.0
+    is_kept = False
 
     def due(self, portal: "Portal", since_s: float, now_s: float) -> Due:
         """Return the Alerts that would find something."""

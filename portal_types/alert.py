@@ -65,21 +65,37 @@ class AlertProperties(Properties):
         1, ge=1, le=1_000_000_000, description="So many rows in a row have to be beyond it."
     )
     for_s: float = Field(
-        0.0, ge=0, le=31_536_000, description="For so many seconds, from when the first of them was seen."
+        0.0,
+        ge=0,
+        le=31_536_000,
+        title="For seconds",
+        description="For so many seconds, from when the first of them was seen.",
     )
     silent_s: float = Field(
-        300.0, ge=1, le=31_536_000, description="It is silent when nothing has come for so many seconds."
+        300.0,
+        ge=1,
+        le=31_536_000,
+        title="Silent after seconds",
+        description="It is silent when nothing has come for so many seconds.",
     )
-    fires_if_never: bool = Field(False, description="Also if nothing ever came; counted from when it began.")
+    fires_if_never: bool = Field(
+        False,
+        title="Fires if nothing ever came",
+        description="Also if nothing ever came; counted from when it began.",
+    )
     mail_to: tuple[str, ...] = Field((), max_length=50, description="Addresses that get a mail.")
     webhook: str = Field(
-        "", max_length=2000, examples=["https://example.org/hook"], description="Address that gets a POST."
+        "", max_length=1000, examples=["https://example.org/hook"], description="Address that gets a POST."
     )
     webhook_secret: str = Field(
         "", max_length=255, exclude=True, description="What its requests are signed with; made up if empty."
     )
     reminder_hours: float = Field(
-        0.0, ge=0, le=8760, description="While it fires it says so again after so many hours; 0: it does not."
+        0.0,
+        ge=0,
+        le=8760,
+        title="Reminder after hours",
+        description="While it fires it says so again after so many hours; 0: it does not.",
     )
     snoozed_until: Moment | None = Field(None, description="Until then nothing is sent.")
 
@@ -334,7 +350,7 @@ class Alert(Document):
         require(self._portal.user, "edit", self)
         if not self.properties.mail_to and not self.properties.webhook:
             raise InvalidError("It tells nobody: give it addresses, or a webhook")
-        self.course.note("test")
+        self.course.note("a test is sent")
         return self._queue(Change("test", self.course.value, self.course.row), self._look().document)
 
     def _tell(self, change: Change, document: Any) -> None:  # Any: as above

@@ -11,6 +11,7 @@ from tests.activity.conftest import Call, Make, claim, content, drain, record_of
 from tests.conftest import Clock
 from ZODB.POSException import ConflictError
 
+from haywain.activity.agreement import outbox_flaws
 from haywain.activity.ending import delay_s
 from haywain.activity.kind import Work
 from haywain.activity.outbox import Outbox
@@ -18,7 +19,7 @@ from haywain.activity.presence import Presence, beat
 from haywain.activity.runner import Run
 from haywain.activity.sweeper import sweep, take_back
 from haywain.document import Document
-from haywain.errors import DatabaseServerError, InDoubtError, InvalidError, TemporaryError
+from haywain.errors import DatabaseServerError, InDoubtError, InvalidError, NotSentError, TemporaryError
 from haywain.portal import Portal, Site
 
 Whats = dict[str, Callable[[Work], Any]]
@@ -427,3 +428,44 @@ def test_half_a_character_is_escaped_in_a_log_and_refused_in_a_result(
     job.wait()
     assert (job.state, job.log) == ("failed", ["a \\ud800"])
     assert "The result of the activity is no JSON" in (job.error or "")
+
+
+def test_one_that_is_not_kept_is_forgotten_once_it_is_done_but_not_if_it_fails(
+    site: Site, portal: Portal, stream: Document, whats: Whats
+) -> None:
+    answers: list[Any] = [ValueError("odd"), {"a": 1}]
+
+    def work(work: Work) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    whats["work"] = work
+    options = {"is_kept": False, "tag": "t", "serialization_tag": "s", "dedupe_key": "d"}
+    job = stream.activate(**options).call(what="work")
+    portal.commit()
+    drain(site)
+    assert (record_of(portal, job.id).state, record_of(portal, job.id).error) == ("failed", "odd")
+    job.retry()
+    drain(site)
+    portal.abort()
+    assert Outbox.of(portal.root).find(job.id) is None
+    assert not list(outbox_flaws(Outbox.of(portal.root), lambda oid: None))
+    waiting = stream.activate(after_tag="t", serialization_tag="s").call(what="work")
+    answers.append({})
+    portal.commit()
+    drain(site)
+    assert record_of(portal, waiting.id).state == "done"
+
+
+def test_final_error_is_not_tried_again(site: Site, portal: Portal, stream: Document, whats: Whats) -> None:
+    def work(work: Work) -> None:
+        raise NotSentError("No such address", is_final=True)
+
+    whats["work"] = work
+    job = stream.activate(max_retries=12).call(what="work")
+    portal.commit()
+    drain(site)
+    record = record_of(portal, job.id)
+    assert (record.state, record.error, record.attempts) == ("failed", "No such address", 1)

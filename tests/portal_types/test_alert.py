@@ -494,3 +494,15 @@ def _made(portal: Portal) -> str:
     made: Any = portal.new("Data Array", reference="turbine")
     made.create((0,), "<f8")
     return str(made.path)
+
+
+def test_looks_that_went_well_leave_nothing_in_the_archive(
+    site: Site, array: str, web: WebServer, set_clock: Clock
+) -> None:
+    make(site, array, webhook=web.url)
+    for value in (10, 81, 82):
+        append(site, array, value)
+        look(site, set_clock)
+    with site.open() as portal:
+        records = [r for shard in Outbox.of(portal.root).shards for r in shard.activities.values()]
+        assert [(record.method, record.state) for record in records] == [("_send_webhook", "done")]

@@ -62,6 +62,7 @@ class Options(BaseModel):
         "", description="Small activities of a group, of one method and user, may share a transaction."
     )
     max_retries: int | None = Field(None, ge=0, le=100, description="How often it is tried again.")
+    is_kept: bool = Field(True, description="Whether it is kept once it is done; what fails is.")
     on_error: _Name = Field("", description="The method that is queued on the document if it fails.")
 
     @field_validator("after_tag", mode="before")
@@ -132,6 +133,7 @@ class Activation:
         record.serialization_tag, record.dedupe_key = options.serialization_tag, options.dedupe_key
         record.near, record.group = options.near, options.group
         record.max_retries, record.on_error = options.max_retries, options.on_error
+        record.is_kept = options.is_kept
 
     def _check_on_error(self) -> None:
         """Raise InvalidError for an `on_error` that could not be queued."""

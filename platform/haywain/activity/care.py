@@ -133,7 +133,7 @@ def _queue(portal: "Portal", kind: "Kind", due: Due, paths: list[str]) -> None:
         if path in settled and (not _is_there(portal, path) or kind.is_settled(portal[path])):
             Care.of(portal.root).want(kind.name, path, False)
         if parameters is not None:
-            portal[path].activate(dedupe_key=key).queue(kind.name, parameters)
+            portal[path].activate(dedupe_key=key, is_kept=kind.is_kept).queue(kind.name, parameters)
 
 
 def _is_held_up(portal: "Portal", document: "Document", kind: str, key: str, is_kept: bool) -> bool:

@@ -85,6 +85,8 @@ class Kind(ABC):
 
     every_s: ClassVar[float] = 0.0
     """How often the portal asks it what is due, in seconds; 0 for never."""
+    is_kept: ClassVar[bool] = True
+    """Whether what the portal then queues stays in the archive once it is done."""
 
     def due(self, portal: "Portal", since_s: float, now_s: float) -> Due:
         """Return the documents that need this work by now; up to `since_s` it has looked before.

@@ -56,6 +56,7 @@ class Activity(Persistent):  # type: ignore[misc]  # persistent has no types
     queue: str = "default"  # only Workers that take it claim it
     on_error: str = ""  # the method that is queued on the same document when it fails
     followed_by: str = ""  # the id of that
+    is_kept: bool = True  # in the archive, once it is done
 
     created: float = 0.0
     started: float = 0.0

@@ -177,7 +177,7 @@ class Run:
         self._commit(portal, work)
 
     def _end(self, portal: "Portal", record: Activity, result: Any, work: Work) -> None:  # Any: JSON
-        """Move an activity to the archive, with what it returned."""
+        """Move an activity to the archive, with what it returned, or forget it."""
         record.result = as_json("result", result, RESULT_BYTES)
         record.progress = 1.0
         record.error = record.trace = ""
@@ -185,6 +185,8 @@ class Run:
         Outbox.of(portal.root).end(record, "done")
         ring_at_commit(portal, record)
         self._note(record, work)
+        if not record.is_kept:
+            Outbox.of(portal.root).remove(record)
 
     def _note(self, record: Activity, work: Work) -> None:
         """Note the time that was spent, and the log."""

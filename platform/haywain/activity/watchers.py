@@ -61,4 +61,5 @@ def tell_watchers(document: Document) -> None:
         watcher = root[name].documents.get(id)
         if watcher is not None:
             at = datetime.fromtimestamp(clock.now_s() + REST_S, UTC)
-            activate_afterwards(watcher, "look", dedupe_key="changed", serialization_tag=path, at=at)
+            options = {"serialization_tag": path, "at": at, "is_kept": False}
+            activate_afterwards(watcher, "look", dedupe_key="changed", **options)

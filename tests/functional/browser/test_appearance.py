@@ -39,6 +39,8 @@ PAGES = {
     "quarantined": "{../turbine-7}",
     "schedules": "/schedule_module",
     "schedule-new": "/schedule_module/new",
+    "alerts": "/alert_module",
+    "alert-new": "/alert_module/new",
     "people": "/person_module",
     "person-new": "/person_module/new",
     "tokens": "/token_module",

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -259,3 +260,35 @@ def test_schedule_is_made_and_run_by_its_pages(page: Page, recording: str) -> No
     page.reload()
     expect(page.locator("#log ~ pre")).to_contain_text("queued")
     look(page, "schedule")
+
+
+def test_alert_is_made_and_fires_and_cannot_send_into_the_own_network(
+    page: Page, client: Client, said: list[str]
+) -> None:
+    stream = client.stream("bearing.csv", b"time,celsius\n2026-12-01T12:00:00Z,71.5\n")
+    array = run(client, stream, "stream_to_array")["result"]["array"]
+    page.goto(f"/alert_module/new?document={array}")
+    page.get_by_label("Title").fill("Bearing too hot")
+    page.get_by_label("Threshold").fill("80")
+    page.get_by_label("Clear").fill("75")
+    page.get_by_label("Webhook").fill("http://127.0.0.1:9/")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("alert")).to_contain_text("127.0.0.1 is an address of this network")
+    said.clear()
+    page.get_by_label("Webhook").fill("https://no-such-host.invalid/hook")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator("main")).to_contain_text("above 80, until at most 75")
+    more = b"2026-12-01T12:00:10Z,79.9\n2026-12-01T12:00:20Z,81.25\n"
+    assert client("POST", f"/{stream}/data", more).status == 200
+    assert run(client, stream, "stream_to_array")["state"] == "done"
+    alert, as_json = urlsplit(page.url).path, {"Accept": "application/json"}
+    until(lambda: client("GET", alert, None, as_json).json["condition"] == "firing", "it to fire")
+    page.reload()
+    expect(page.locator(".facts .state")).to_have_text("firing")
+    expect(page.locator("main")).to_contain_text("81.25 in row 2")
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("status").first).to_contain_text("A test is on its way")
+    look(page, "alert")
+    page.goto("/alert_module")
+    look(page, "alerts-firing")

@@ -7,15 +7,21 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain import clock
+from haywain.activity.listing import Wanted, list_activities
+from haywain.activity.outbox import Outbox
 from haywain.document import Document
 from haywain.errors import HaywainError, TemporaryError
 from haywain.past import Past
 from haywain.security import may
 from haywain.web.documents import json_response
+from haywain.web.pages.activities import Row, row_of
 from haywain.web.pages.document import Fact, visible_at
 from haywain.web.pages.figures import Moment
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of, see
 from haywain.web.problems import wants_page
+
+_MESSAGES = 5
+"""Messages that the page shows, the last ones."""
 
 
 def show(context: Document, request: Request) -> Values:
@@ -57,11 +63,19 @@ def _values(alert: Any, request: Request) -> Values:  # Any: as above
         "not_sent": course.not_sent,
         "facts": _facts(alert, request),
         "secret": given.webhook_secret if given.webhook and may_edit else "",
+        "messages": _messages(alert, request),
         "runs_href": f"/activities?tag={alert.path}",
         "log": "\n".join(reversed(course.log)),
         "may_test": may_edit and bool(given.mail_to or given.webhook),
         "failure": "",
     }
+
+
+def _messages(alert: Document, request: Request) -> list[Row]:
+    """Return the last messages that this user may see."""
+    wanted = Wanted(tag=alert.path, limit=_MESSAGES)
+    page = list_activities(Outbox.of(request.portal.root), request.user, wanted)
+    return [row_of(record, request) for record in page.items]
 
 
 def _is_snoozed(given: Any) -> bool:  # Any: the properties of an Alert
