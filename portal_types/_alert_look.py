@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 STEP_BYTES, PIECE_BYTES = 64 * MIB, 4 * MIB
 """Rows that one step looks at, and that are looked at together."""
 
+GRACE_S = 300.0
+"""For so long after a process has started it finds nobody silent anew."""
+
 MOST = 10
 """Changes of one look that are told each; of more only the last one is."""
 
@@ -49,10 +52,12 @@ class Look:
     AGAIN_S = 60.0
     """After so long it is tried again where it could not look."""
 
-    def __init__(self, given: "AlertProperties", course: Course, document: Any, is_snoozed: bool) -> None:
+    def __init__(
+        self, given: "AlertProperties", course: Course, document: Any, is_snoozed: bool, opened_s: float
+    ) -> None:
         """Have a Data Array or something else that receives; nothing is changed yet."""
         self._given, self._course, self.document = given, course, document
-        self._is_snoozed = is_snoozed
+        self._is_snoozed, self._opened_s = is_snoozed, opened_s
         self._now_s = clock.now_s()
 
     @property
@@ -107,7 +112,10 @@ class Look:
         last_s = self.document.received
         if not last_s and self._given.fires_if_never:
             last_s = self._course.began
-        return bool(last_s) and self._now_s - last_s > self._given.silent_s
+        silent_s, is_firing = self._given.silent_s, self._course.is_firing
+        if not is_firing and self._now_s - self._opened_s < min(silent_s, GRACE_S):
+            return False  # who sends may have waited for this portal to start
+        return bool(last_s) and self._now_s - last_s > silent_s
 
     @property
     def _is_ripe(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
 from haywain.errors import InvalidError, NotSentError
@@ -24,6 +25,8 @@ def mail_server(settings: Settings) -> MailServer:
         raise InvalidError(
             "mail_to: this portal sends no mail until HAYWAIN_SMTP_URL and HAYWAIN_MAIL_FROM are set"
         )
+    if "@" not in parseaddr(settings.mail_from)[1]:
+        raise InvalidError("mail_to: HAYWAIN_MAIL_FROM is no address such as haywain@example.org")
     return MailServer.of(settings.smtp_url)
 
 

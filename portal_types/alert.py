@@ -124,10 +124,7 @@ class AlertProperties(Properties):
     def _is_clear_behind(self) -> "AlertProperties":
         clear, is_above = self.clear, self.direction == "above"
         if clear is not None and clear != self.threshold and (clear > self.threshold) == is_above:
-            side = "less" if is_above else "more"
-            raise ValueError(
-                f"clear: must not be {side} far than the threshold: give a number that is {side}"
-            )
+            raise ValueError(f"clear: must be {'at most' if is_above else 'at least'} the threshold")
         return self
 
     @property
@@ -221,7 +218,7 @@ class Alert(Document):
         self._belong()
         if is_on:
             is_same = (before.document, before.watches) == (self.properties.document, self.properties.watches)
-            Watchers.of(self._portal.root).watch(before.document, self.path, False)
+            Watchers.of(self._portal.root).leave(before.document, self.path)
             self._begin(is_same)
 
     def before_transition(self, name: str) -> None:
@@ -234,12 +231,12 @@ class Alert(Document):
         if name == "validate":
             self._begin()
         else:
-            Watchers.of(self._portal.root).watch(self.properties.document, self.path, False)
+            Watchers.of(self._portal.root).leave(self.properties.document, self.path)
             want(self, "look", False)
 
     def before_remove(self) -> None:
         """Watch no longer."""
-        Watchers.of(self._portal.root).watch(self.properties.document, self.path, False)
+        Watchers.of(self._portal.root).leave(self.properties.document, self.path)
 
     def _begin(self, goes_on: bool = False) -> None:
         """Watch from the last rows on; where it goes on, it fires or not until these say something else."""
@@ -329,7 +326,7 @@ class Alert(Document):
         owner = user_of(self._portal.root, self.owner, self.token, self.is_systems)
         require(owner, "edit", self)
         document = self._watched(owner, self.properties)
-        return Look(self.properties, self.course, document, self.is_snoozed)
+        return Look(self.properties, self.course, document, self.is_snoozed, self._portal.site.opened_s)
 
     def _turn(self, change: Change, document: Any) -> None:  # Any: as above
         name = document.reference or document.path
@@ -339,7 +336,7 @@ class Alert(Document):
             self._tell(change, document)
 
     def _say_what_is_due(self, document: Any) -> None:  # Any: as above
-        event = Look(self.properties, self.course, document, self.is_snoozed).unsaid
+        event = self._look().unsaid
         if event:
             self.course.note(event)
             self._tell(Change(event, self.course.value, self.course.row), document)

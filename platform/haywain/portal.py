@@ -256,6 +256,7 @@ class Site:
         self.locks = NamedLocks()
         self.group: Group[Portal] = Group(self.transact)
         self.stopping = threading.Event()
+        self.opened_s = clock.now_s()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
         self.refused_uploads: set[tuple[str, str]] = set()  # (id, reason), each told once

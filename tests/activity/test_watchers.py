@@ -57,9 +57,18 @@ def test_one_that_is_deleted_or_watches_no_longer_is_not_asked(site: Site, pair:
     assert queued(site) == []
     with site.open() as portal:
         watchers = Watchers.of(portal.root)
-        watchers.watch(array, alert, False)
-        watchers.watch(array, alert, False)
-        assert watchers.of_path(array) == []
+        for _ in "ab":
+            watchers.leave(array, alert)
+        assert watchers.of_path(array) == {}
+
+
+def test_one_that_looks_by_itself_is_not_told(site: Site, pair: tuple[str, str]) -> None:
+    array, alert = pair
+    site.transact(lambda portal: Watchers.of(portal.root).watch(array, alert, is_told=False))
+    site.transact(lambda portal: tell_watchers(portal[array]))
+    assert queued(site) == []
+    with site.open() as portal:
+        assert Watchers.of(portal.root).of_path(array) == {alert: False}
 
 
 def test_outside_of_a_portal_nobody_is_told() -> None:

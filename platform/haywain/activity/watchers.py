@@ -9,7 +9,7 @@ watches also looks by itself now and then.
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from BTrees.OOBTree import OOTreeSet
+from BTrees.OOBTree import OOBTree
 from persistent import Persistent
 
 from haywain import clock
@@ -28,23 +28,25 @@ class Watchers(Persistent):  # type: ignore[misc]  # persistent has no types
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.pairs = OOTreeSet()  # (path of what is watched, path of who watches)
+        self.pairs = OOBTree()  # (path of what is watched, path of who watches) -> whether it is told
 
     @classmethod
     def of(cls, root: "PortalRoot") -> "Watchers":
         """Return the watchers of a portal."""
         return cast(Watchers, root.tools["watchers"])
 
-    def watch(self, watched: str, watcher: str, is_watching: bool = True) -> None:
-        """Begin to watch, or end."""
-        if is_watching:
-            self.pairs.insert((watched, watcher))
-        elif (watched, watcher) in self.pairs:
-            self.pairs.remove((watched, watcher))
+    def watch(self, watched: str, watcher: str, is_told: bool = True) -> None:
+        """Begin to watch; who is not told of changes looks by itself only."""
+        self.pairs[(watched, watcher)] = is_told
 
-    def of_path(self, watched: str) -> list[str]:
-        """Return the paths of those who watch what lies at a path."""
-        return [watcher for _, watcher in self.pairs.keys(min=(watched,), max=(f"{watched}\0",))]
+    def leave(self, watched: str, watcher: str) -> None:
+        """Watch no longer."""
+        self.pairs.pop((watched, watcher), None)
+
+    def of_path(self, watched: str) -> dict[str, bool]:
+        """Return the paths of those who watch what lies at a path, and whether each is told of changes."""
+        found = self.pairs.items(min=(watched,), max=(f"{watched}\0",))
+        return {watcher: is_told for (_, watcher), is_told in found}
 
 
 def tell_watchers(document: Document) -> None:
@@ -56,9 +58,9 @@ def tell_watchers(document: Document) -> None:
     watchers = Watchers.of(root)
     if not watchers.pairs:
         return
-    for path in watchers.of_path(document.path):
+    for path, is_told in watchers.of_path(document.path).items():
         name, _, id = path.partition("/")
-        watcher = root[name].documents.get(id)
+        watcher = root[name].documents.get(id) if is_told else None
         if watcher is not None:
             at = datetime.fromtimestamp(clock.now_s() + REST_S, UTC)
             options = {"serialization_tag": path, "at": at, "is_kept": False}

@@ -7,6 +7,8 @@ from tests.web.pages.conftest import Browser
 
 from haywain.portal import Portal, Site
 
+NEW = 'a[href^="/alert_module/new"]'
+
 
 @pytest.fixture(scope="module")
 def editor(site: Site) -> Browser:
@@ -52,6 +54,21 @@ def test_it_is_made_validated_and_tested(editor: Browser, site: Site, array: str
     assert "above 80" in listed and "too hot" in listed
 
 
+def test_array_lists_its_alerts_and_leads_to_a_new_one(
+    editor: Browser, viewer: Browser, array: str, paths: dict[str, str]
+) -> None:
+    page = made(editor, array, reference="cold", direction="below", threshold="-10")
+    editor.send(f"{page}/transition", transition="validate")
+    found = editor.get(f"/{array}").html
+    cold = next(li for li in found.select(".messages li") if li.a.text == "cold")
+    assert cold.a["href"] == page and "below -10" in cold.text and cold.select_one(".state").text == "ok"
+    form = editor.form(found.select_one(NEW)["href"])
+    assert (form["document"].value, form["watches"].value) == (array, "threshold")
+    assert "New alert" not in viewer.get(f"/{array}") and "cold" in viewer.get(f"/{array}")
+    link = editor.get(f"/{paths['weather.log']}").html.select_one(NEW)
+    assert editor.form(link["href"])["watches"].value == "silence"
+
+
 def test_program_tests_it(editor: Browser, array: str) -> None:
     page = made(editor, array)
     token = editor.get("/search").html.find("meta", {"name": "csrf-token"})["content"]
@@ -81,7 +98,7 @@ def test_what_is_wrong_stands_beside_its_field(editor: Browser, array: str) -> N
     assert set(wrong) == {"mail_to-hint"} and "is no address" in wrong["mail_to-hint"]
     form["mail_to"] = ""
     found = form.submit(status=400)
-    assert "give a number that is less" in found.html.find(role="alert").text
+    assert "must be at most the threshold" in found.html.find(role="alert").text
     form["clear"], form["webhook"] = "", "https://192.168.0.1/"
     assert "192.168.0.1 is an address of this network" in form.submit(status=400).html.find(role="alert").text
 

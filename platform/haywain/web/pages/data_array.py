@@ -19,6 +19,7 @@ from haywain.web.pages.figures import Moment, count_text, shape_text, size_text,
 from haywain.web.pages.page import Values, add_page, command_of, head_of, href_of, name_of, url_of
 from haywain.web.pages.plot import plottable, why_not
 from haywain.web.pages.runs import runs_of
+from haywain.web.pages.watching import watching_of
 from haywain.web.slices import ArrayDocument, columns_after, picked, rows_named
 
 GRID_ROWS, GRID_COLUMNS = 25, 12
@@ -91,6 +92,7 @@ def show(context: Document, request: Request) -> Values:
         "lacking": getattr(context, "lacking", ""),
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
+        "watching": watching_of(context, request),
     }
 
 

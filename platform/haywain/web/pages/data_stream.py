@@ -21,6 +21,7 @@ from haywain.web.pages.page import Values, add_page, command_of, head_of, name_o
 from haywain.web.pages.preview import preview_of
 from haywain.web.pages.recording import PCM, Recording, outline_of, recording_of
 from haywain.web.pages.runs import runs_of
+from haywain.web.pages.watching import watching_of
 
 
 def show(context: Document, request: Request) -> Values:
@@ -40,6 +41,7 @@ def show(context: Document, request: Request) -> Values:
         "may_add": IWritableStream.providedBy(context) and may(request.user, "edit", context),
         "commands": _commands(context, request),
         "runs": runs_of(context, request),
+        "watching": watching_of(context, request),
     }
 
 
