@@ -313,9 +313,10 @@ class Alert(Document):
                 self.course.trouble(error.detail)
                 break
             self.course.trouble("")
-            work.cursor["changes"] = work.cursor.get("changes", 0) + len(changes)
+            told = work.cursor.get("changes", 0)
+            work.cursor["changes"] = told + len(changes)
             for change in changes:
-                self._turn(change, look.document)
+                self._turn(change, look.document, told < MOST)
             if not look.is_behind:
                 self._say_what_is_due(look.document)
                 break
@@ -328,11 +329,13 @@ class Alert(Document):
         document = self._watched(owner, self.properties)
         return Look(self.properties, self.course, document, self.is_snoozed, self._portal.site.opened_s)
 
-    def _turn(self, change: Change, document: Any) -> None:  # Any: as above
+    def _turn(self, change: Change, document: Any, is_told: bool) -> None:  # Any: as above
+        """Begin to fire, or end; where that is not told, how it is in the end will be."""
         name = document.reference or document.path
         text = change_text(self.properties, name, change, document.received)
-        self.course.turn(change, text, "; not sent, it is snoozed" if self.is_snoozed else "")
-        if not self.is_snoozed:
+        why = "; not sent, it is snoozed" if self.is_snoozed else "" if is_told else "; not sent, so many are"
+        self.course.turn(change, text, why)
+        if is_told and not self.is_snoozed:
             self._tell(change, document)
 
     def _say_what_is_due(self, document: Any) -> None:  # Any: as above

@@ -109,6 +109,26 @@ def test_many_alternations_in_one_append_end_in_the_last(
     assert events(web)[-1] == "firing"
 
 
+@pytest.mark.parametrize("step", [16, 40, 8000])
+def test_any_number_of_steps_tells_the_same(
+    site: Site, array: str, web: WebServer, set_clock: Clock, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr("haywain.portal_types._alert_look.STEP_BYTES", step)
+    monkeypatch.setattr("haywain.portal_types._alert_look.PIECE_BYTES", 24)
+    path = make(site, array, webhook=web.url, for_rows=2)
+    append(site, array, 90, 10, 90, 90, 90, 20, 90, 30, 95, 95)
+    look(site, set_clock)
+    found = sorted((json.loads(p.body)["row"], json.loads(p.body)["event"]) for p in web.posts)
+    assert found == [(3, "firing"), (5, "ok"), (9, "firing")]
+    append(site, array, *([10.0, 90.0, 90.0] * 40), 10.0)
+    look(site, set_clock)
+    told = len(web.posts) - 3
+    assert 9 <= told <= 12 and json.loads(web.posts[-1].body)
+    assert shown(site, path)["condition"] == "ok"
+    with site.open() as portal:
+        assert portal[path].course.told is False  # type: ignore[attr-defined]
+
+
 def test_it_waits_for_rows_and_for_seconds(site: Site, array: str, web: WebServer, set_clock: Clock) -> None:
     make(site, array, webhook=web.url, for_rows=3, for_s=60)
     append(site, array, 81, 82, 83, 84)
