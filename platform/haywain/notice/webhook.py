@@ -105,7 +105,7 @@ def signature_of(secret: str, body: bytes) -> str:
     """Return by what the receiver knows that a body is ours: `sha256=` and the HMAC in hexadecimal digits.
 
     >>> signature_of("secret", b"{}")[:16]
-    'sha256=773259029'
+    'sha256=77325902c'
     """
     return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
