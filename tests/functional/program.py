@@ -43,12 +43,12 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
     )
 
 
-def until(found: Callable[[], T], what: str, within_s: float = 15) -> T:
+def until(found: Callable[[], T], what: str, within_s: float = 15, pause_s: float = 0.01) -> T:
     """Return what is found, once that is true; fail after a deadline."""
     deadline = time.monotonic() + within_s
     while not (value := found()):
         assert time.monotonic() < deadline, f"waited {within_s} s for {what}"
-        time.sleep(0.01)
+        time.sleep(pause_s)
     return value
 
 
