@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
+from haywain.activity.job_parts import JobParts
 from haywain.activity.kept import Arrays
 from haywain.activity.kind import Work, activity
 from haywain.activity.map_reduce import MapReduce, Part, cuts_of, is_for_parts
@@ -48,6 +49,7 @@ class Job(Document):
     portal_type = "Job"
     module_id = "job_module"
     schema = JobProperties
+    workflow_name = "job"
     is_addable = False
     is_editable = False
     icon = "progress"
@@ -60,6 +62,30 @@ class Job(Document):
         found = super().properties
         assert isinstance(found, JobProperties)
         return found
+
+    @property
+    def parts(self) -> JobParts:
+        """How it stands by now, and its parts."""
+        return JobParts(self._portal, self)
+
+    @property
+    def work_state(self) -> str:
+        """One of queued, running, done, failed, cancelled; `state` is that of its workflow."""
+        return self.parts.work_state
+
+    @property
+    def progress(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self.parts.progress
+
+    def as_dict(self) -> dict[str, Any]:  # Any: JSON
+        """Return the document as JSON sees it, with how it stands."""
+        return super().as_dict() | self.parts.as_dict()
+
+    def before_transition(self, name: str) -> None:
+        """Refuse to be deleted while it is worked on; raises InvalidError."""
+        if name == "delete" and self.work_state in ("queued", "running"):
+            raise InvalidError(f"{self.path} is {self.work_state}; cancel it first")
 
     @property
     def source(self) -> Document:

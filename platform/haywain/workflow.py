@@ -94,6 +94,7 @@ WORKFLOWS = {
                 Transition("delete", "Delete", _from("draft", "cancelled"), "deleted"),
             ),
         ),
+        Workflow("job", "draft", (Transition("delete", "Delete", _from("draft"), "deleted"),)),
         Workflow(
             "quarantine",
             "quarantined",

@@ -28,6 +28,8 @@ class Wanted:
     path: str = ""
     method: str = ""
     user: str = ""
+    without: str = ""
+    """The id of a module: what is done on its documents is left out."""
     limit: int = 20
     cursor: str = ""
 
@@ -63,7 +65,11 @@ def matching(outbox: Outbox, user: User, wanted: Wanted) -> set[str]:
     """Return the ids of all that a user may see and that match; raises UnknownNameError."""
     if wanted.state and wanted.state not in PHASES:
         raise UnknownNameError("state of an activity", wanted.state, PHASES)
-    return set.intersection(*_filtered(outbox, user, wanted))
+    found = set.intersection(*_filtered(outbox, user, wanted))
+    if wanted.without:
+        low, high = (("path", f"{wanted.without}{end}") for end in "/0")  # "0" comes right behind "/"
+        found -= {id for shard in outbox.shards for _, _, id in shard.names.keys(min=low, max=high)}
+    return found
 
 
 def _filtered(outbox: Outbox, user: User, wanted: Wanted) -> list[set[str]]:

@@ -2,12 +2,13 @@
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from haywain.activity.job import cancel, retry
-from haywain.activity.map_reduce import MapReduce
+from haywain.activity.job_parts import JobParts
 from haywain.activity.outbox import Outbox
 from haywain.activity.record import ENDED, Activity
 from haywain.activity.reduction import Reduction
@@ -19,6 +20,8 @@ from haywain.values import Path
 if TYPE_CHECKING:
     from haywain.document import Document
     from haywain.portal import Portal
+
+T = TypeVar("T")
 
 LOOK_S = 1.0
 """How often it is looked whether a part has failed."""
@@ -87,31 +90,26 @@ class MapReduceJob:
     @property
     def state(self) -> str:
         """One of queued, running, done, failed, cancelled."""
-        with self._portal.site.open(self._portal.user) as portal:
-            return _state(self._document(portal).reduction, _activities(portal, self.path))
+        return self._told(lambda parts: parts.work_state)
 
     @property
     def progress(self) -> float:
         """How much of it is done, 0 to 1."""
-        with self._portal.site.open(self._portal.user) as portal:
-            document = self._document(portal)
-            found = document.reduction
-            kind = portal.site.registry.activities[document.properties.kind]
-            assert isinstance(kind, MapReduce)
-            share = found.done / len(found.ends) if found.ends else 0.0
-            return 1.0 if found.is_done else kind.share(found.passed + share)
+        return self._told(lambda parts: parts.progress)
 
     @property
     def result(self) -> Any:  # Any: JSON
         """What it came to; None before it is done."""
-        with self._portal.site.open(self._portal.user) as portal:
-            return json.loads(self._document(portal).reduction.result)
+        return self._told(lambda parts: parts.result)
 
     @property
     def error(self) -> str | None:
         """Why a part of it failed, the first that did."""
+        return self._told(lambda parts: parts.error)
+
+    def _told(self, what: Callable[[JobParts], T]) -> T:
         with self._portal.site.open(self._portal.user) as portal:
-            return next((a.error for a in _activities(portal, self.path) if a.state == "failed"), None)
+            return what(JobParts(portal, self._document(portal)))
 
     def wait(self, timeout_s: float | None = None) -> Self:
         """Wait until it is done, failed or cancelled; without Workers, run the queue in this thread.
@@ -135,25 +133,11 @@ class MapReduceJob:
 
     def cancel(self) -> None:
         """Have no part of it run any more, and those that run end."""
-
-        def work(portal: "Portal") -> None:
-            for record in _activities(portal, self.path):
-                if record.state not in ("done", "cancelled"):
-                    cancel(portal, record.id)
-
-        self._portal.site.transact(work, self._portal.user)
+        self._portal.site.transact(lambda p: cancel_job(p, self._document(p)), self._portal.user)
 
     def retry(self) -> None:
         """Queue the parts that failed once more; raises DuplicateError if none did."""
-
-        def work(portal: "Portal") -> None:
-            failed = [record for record in _activities(portal, self.path) if record.state == "failed"]
-            if not failed:
-                raise DuplicateError(f"No part of {self.path} has failed")
-            for record in failed:
-                retry(portal, record.id)
-
-        self._portal.site.transact(work, self._portal.user)
+        self._portal.site.transact(lambda p: retry_job(p, self._document(p)), self._portal.user)
 
     def _document(self, portal: "Portal") -> _JobDocument:
         try:
@@ -165,20 +149,27 @@ class MapReduceJob:
         return f"<MapReduceJob {self.path}>"
 
 
+def cancel_job(portal: "Portal", job: _JobDocument) -> None:
+    """Cancel a Job in the portal's transaction; raises NotFoundError or ForbiddenError.
+
+    Of one that has ended well nothing is cancelled.
+    """
+    for record in _activities(portal, job.path):
+        if record.state not in ("done", "cancelled"):
+            cancel(portal, record.id)
+
+
+def retry_job(portal: "Portal", job: _JobDocument) -> None:
+    """Queue what failed of a Job once more; raises DuplicateError if nothing did, NotFoundError."""
+    failed = [record for record in _activities(portal, job.path) if record.state == "failed"]
+    if not failed:
+        raise DuplicateError(f"No part of {job.path} has failed")
+    for record in failed:
+        retry(portal, record.id)
+
+
 def _activities(portal: "Portal", path: Path) -> list[Activity]:
     """Return the activities on a Job, the oldest first."""
     outbox = Outbox.of(portal.root)
     ids = sorted(id for shard in outbox.shards for _, _, id in shard.named("path", path))
     return [record for id in ids if (record := outbox.find(id)) is not None]
-
-
-def _state(reduction: Reduction, activities: list[Activity]) -> str:
-    states = {activity.state for activity in activities}
-    if reduction.is_done:
-        return "done"
-    if not states:  # the archive of what was cancelled is over
-        return "cancelled"
-    for state in ("failed", "cancelled", "running"):
-        if state in states:
-            return state
-    return "running" if len(states) > 1 else "queued"

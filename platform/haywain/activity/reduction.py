@@ -135,12 +135,14 @@ class Reduction(Persistent):  # type: ignore[misc]  # persistent has no types
         for first in range(self.planned, len(self.ends), FAN):
             yield range(first, min(first + FAN, len(self.ends)))
 
-    @property
-    def done(self) -> int:
-        """How many parts of this pass are done."""
-        nodes = self.found.keys((self.passed,), (self.passed + 1,))
-        sizes = ((FAN**level, number) for _, level, number in nodes)
-        return sum(min(size, len(self.ends) - number * size) for size, number in sizes)
+    def spans_done(self) -> Iterator[range]:
+        """Yield the numbers of the parts of this pass that are done."""
+        if self.is_done or self.whole is not None:
+            yield range(len(self.ends))
+            return
+        for _, level, number in self.found.keys((self.passed,), (self.passed + 1,)):
+            size = FAN**level
+            yield range(number * size, min((number + 1) * size, len(self.ends)))
 
 
 def kept_of(connection: "PortalConnection", arrays: Arrays) -> Kept:

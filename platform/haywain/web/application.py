@@ -30,6 +30,7 @@ _VIEWS = (
     "buckets",
     "slices",
     "activities",
+    "jobs",
     "workers",
     "policies",
     "upkeep",

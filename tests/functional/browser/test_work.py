@@ -246,6 +246,22 @@ def test_what_is_ticked_stays_while_the_list_renews_itself(
     expect(page.get_by_role("status").first).to_contain_text("2 activities cancelled")
 
 
+def test_work_is_done_in_parts_by_a_form_and_shows_them_by_itself(page: Page, array: str) -> None:
+    page.goto(f"/{array}/run?kind=statistics")
+    page.get_by_label("In parts").check()
+    page.get_by_label("Size of parts").fill("64 KiB")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator(".head .state")).to_have_text("done", timeout=PATIENCE_MS)
+    expect(page.locator("#parts ~ .hint")).to_contain_text("59 done")
+    expect(page.locator(".strip .done")).to_have_count(59)
+    look(page, "job")
+    page.get_by_role("link", name="Further parts").click()
+    expect(page.locator("#parts ~ .table tbody tr")).to_have_count(9)
+    page.goto("/job_module")
+    expect(page.locator("tbody tr").first).to_contain_text("100 %")
+    look(page, "jobs")
+
+
 def test_schedule_is_made_and_run_by_its_pages(page: Page, recording: str) -> None:
     page.goto(f"/schedule_module/new?document={recording}&method=spectrum")
     page.get_by_label("Reference").fill("nightly spectrum")

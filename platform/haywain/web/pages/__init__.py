@@ -18,6 +18,7 @@ _MODULES = (
     "bulk",
     "activities",
     "workers",
+    "job",
     "schedule",
     "alert",
     "runs",

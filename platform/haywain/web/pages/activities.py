@@ -18,7 +18,7 @@ from haywain.errors import NotFoundError
 from haywain.security import may
 from haywain.validation import in_labels, label_of, labels_of
 from haywain.web.activities import filter_of, wanted_of
-from haywain.web.pages.bulk import changed_text
+from haywain.web.pages.bulk import JOBS, changed_text
 from haywain.web.pages.cells import value_text
 from haywain.web.pages.document import Fact
 from haywain.web.pages.figures import Moment, count_text, duration_text
@@ -44,6 +44,7 @@ class Row:
     tag: str
     user: str
     created: Moment
+    is_job: bool
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ class State:
 def show_all(request: Request) -> Values:
     """Show the activities that this user may see, newest first."""
     given, cursor = filter_of(request.GET), request.GET.get("cursor", "")
-    wanted = replace(wanted_of(given), limit=PER_PAGE, cursor=cursor)
-    page = list_activities(Outbox.of(request.portal.root), request.user, wanted)
     kept = {name: value for name, value in given.items() if value}
+    has_parts = bool(request.GET.get("parts") or given["path"] or given["tag"])
+    wanted = replace(wanted_of(given), without="" if has_parts else JOBS, limit=PER_PAGE, cursor=cursor)
+    page = list_activities(Outbox.of(request.portal.root), request.user, wanted)
+    kept |= {"parts": "1"} if request.GET.get("parts") else {}
     rows = tuple(row_of(record, request) for record in page.items)
     return {
         "rows": rows,
@@ -71,10 +74,11 @@ def show_all(request: Request) -> Values:
         "methods": _methods(request, given["method"]),
         "given": given,
         "sees_all": may(request.user, "manage"),
-        "may_change": may(request.user, "activity"),
+        "may_change": may(request.user, "activity") and not all(row.is_job for row in rows),
+        "parts_href": "" if has_parts else f"/activities?{urlencode(kept | {'parts': '1'})}",
         "changed": changed_text(request),
         "count": count_text(page.count, "activity"),
-        "is_filtered": bool(kept),
+        "is_filtered": any(given.values()),
         "may_see_workers": may(request.user, "manage"),
         "is_moving": any(row.state in ("queued", "running") for row in rows),
         "here": request.path_qs,
@@ -106,6 +110,7 @@ def row_of(record: Activity, request: Request) -> Row:
         tag=record.tag,
         user=record.login,
         created=Moment.at(record.created),
+        is_job=record.path.startswith(f"{JOBS}/"),
     )
 
 
@@ -138,10 +143,10 @@ def show(request: Request) -> Values:
         "row": row_of(record, request),
         "document_href": href_of(record.path) if document is not None else "",
         "facts": _facts(record, _labels(record, request)),
-        "results": _results(result, request),
+        "results": facts_in(result, request),
         "tables": tables_of(result),
         "again_href": _again(record, document, request),
-        "pictures": _pictures(result, request),
+        "pictures": pictures_in(result, request),
         "log": "\n".join(record.log),
         "trace": record.trace,
         "is_moving": record.state in ("queued", "running"),
@@ -198,7 +203,7 @@ def _facts(record: Activity, labels: dict[str, str]) -> list[Fact]:
     ]
 
 
-def _results(result: Any, request: Request) -> list[Fact]:  # Any: JSON
+def facts_in(result: Any, request: Request) -> list[Fact]:  # Any: JSON
     """Return a result line by line; the path of a document leads to it."""
     if result is None:
         return []
@@ -215,7 +220,8 @@ def _results(result: Any, request: Request) -> list[Fact]:  # Any: JSON
     return found
 
 
-def _pictures(result: Any, request: Request) -> list[tuple[str, str]]:  # Any: JSON
+def pictures_in(result: Any, request: Request) -> list[tuple[str, str]]:  # Any: JSON
+    """Return address and name of each Image that a result names."""
     values = result.values() if isinstance(result, dict) else []
     documents = [_document(value, request) for value in values if isinstance(value, str) and "/" in value]
     return [(href_of(d.path), name_of(d)) for d in documents if d is not None and d.portal_type == "Image"]

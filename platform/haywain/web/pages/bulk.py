@@ -1,8 +1,10 @@
 """Retry or cancel many activities: those that were ticked in the list, or all that match its filter.
 
 It is asked about on a page of its own, which tells how many they are: so it works without JavaScript.
+The parts of a Job are left out: they are retried and cancelled as a whole, on its own page.
 """
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from pyramid.config import Configurator
@@ -16,6 +18,9 @@ from haywain.web.activities import filter_of, wanted_of
 from haywain.web.pages.figures import count_text
 from haywain.web.pages.page import Values, add_page
 
+JOBS = "job_module"
+"""The module of Jobs."""
+
 _DONE = {"retry": "queued once more", "cancel": "cancelled, or ending at their next step"}
 
 
@@ -26,7 +31,8 @@ def change(request: Request) -> Values | Response:
     kept = {key: value for key, value in filter_of(request.POST).items() if value}
     ids = request.POST.getall("id")
     if which == "all":
-        ids = ids_to_change(Outbox.of(request.portal.root), request.user, name, wanted_of(kept))
+        wanted = replace(wanted_of(kept), without=JOBS)
+        ids = ids_to_change(Outbox.of(request.portal.root), request.user, name, wanted)
     if ids and not request.POST.get("confirmed"):
         return {
             "name": name,

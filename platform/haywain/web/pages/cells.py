@@ -15,6 +15,7 @@ _COLUMNS = {
     "Data Stream": ("reference", "size", "content_type", "state", "modified"),
     "Data Array": ("reference", "shape", "size", "state", "modified"),
     "Image": ("reference", "size", "state", "modified"),
+    "Job": ("reference", "kind", "source", "work_state", "progress", "created"),
     "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
     "Person": ("reference", "roles", "state", "modified"),
     "Alert": ("reference", "document", "in_words", "condition", "state"),
@@ -22,7 +23,14 @@ _COLUMNS = {
     "Token": ("reference", "login", "scopes", "expires", "state"),
 }
 _DEFAULT = ("reference", "state", "modified")
-_TITLES = {"portal_type": "Kind", "modified": "Last change", "in_words": "Fires when"}
+_TITLES = {
+    "portal_type": "Kind",
+    "kind": "Work",
+    "source": "On",
+    "work_state": "State",
+    "modified": "Last change",
+    "in_words": "Fires when",
+}
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,10 @@ def _condition(document: Document, name: str) -> Cell:
     return Cell("state", title_of(name), getattr(document, name))
 
 
+def _share(document: Document, name: str) -> Cell:
+    return Cell("text", title_of(name), f"{int(100 * getattr(document, name))} %")
+
+
 def _words(document: Document, name: str) -> Cell:
     return Cell("text", title_of(name), getattr(document, name))
 
@@ -129,5 +141,7 @@ _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "portal_type": _kind,
     "expires": _expires,
     "condition": _condition,
+    "work_state": _condition,
+    "progress": _share,
     "in_words": _words,
 }

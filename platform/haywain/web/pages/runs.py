@@ -5,19 +5,31 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from pydantic import BaseModel
+from pydantic import Field as Described
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 
 from haywain.activity.job import seen
+from haywain.activity.map_reduce import MapReduce
 from haywain.activity.method import Method, offered
 from haywain.document import Document
 from haywain.errors import HaywainError, NotFoundError
 from haywain.security import may, require
 from haywain.validation import in_labels, labels_of
 from haywain.web.pages.document import form_values, refuse
-from haywain.web.pages.forms import fields_of, typed, values_of
+from haywain.web.pages.forms import Field, fields_of, typed, values_of
 from haywain.web.pages.page import Values, add_page, href_of, name_of, see
+
+
+class InParts(BaseModel):
+    """What is asked beside the parameters of a kind that can be done in parts."""
+
+    in_parts: bool = Described(False, description="As a Job: in parts, on all Workers there are.")
+    size_of_parts: str = Described(
+        "", max_length=40, examples=["64 MiB"], description="Empty: as this kind of work has it."
+    )
 
 
 @dataclass(frozen=True)
@@ -45,19 +57,30 @@ def runs_of(document: Document, request: Request) -> tuple[Run, ...]:
 def show(context: Document, request: Request) -> Values:
     """Show the form."""
     kind = _kind(context, request)
-    fields = fields_of(kind.parameters, _given_before(kind, request))
+    fields = _fields(kind, request, _given_before(kind, request))
     return form_values(_heading(kind, context), fields, href_of(context.path), submit="Run")
 
 
 def start(context: Document, request: Request) -> Values | Response:
     """Put the work into the queue, as this user."""
     kind = _kind(context, request)
-    fields = typed(fields_of(kind.parameters), request.POST)
+    fields = typed(_fields(kind, request), request.POST)
+    given = _given(values_of(fields))
+    in_parts, step = given.pop("in_parts", False), given.pop("size_of_parts", 0)
     try:
-        job = context.activate().queue(kind.name, _given(values_of(fields)))
+        if in_parts:
+            path = request.portal.map_reduce(kind.name, context, step=step, parameters=given).path
+        else:
+            path = f"activities/{context.activate().queue(kind.name, given).id}"
     except HaywainError as error:
         return refuse(request, error, _heading(kind, context), fields, href_of(context.path), "Run")
-    return see(request, f"activities/{job.id}", "started")
+    return see(request, path, "started")
+
+
+def _fields(kind: Method, request: Request, given: dict[str, Any] | None = None) -> list[Field]:  # Any: JSON
+    found = fields_of(kind.parameters, given)
+    is_in_parts = isinstance(request.site.registry.activities.get(kind.name), MapReduce)
+    return [*found, *fields_of(InParts)] if is_in_parts else found
 
 
 def _given_before(kind: Method, request: Request) -> dict[str, Any]:  # Any: JSON
