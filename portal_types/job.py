@@ -50,6 +50,7 @@ class Job(Document):
     module_id = "job_module"
     schema = JobProperties
     workflow_name = "job"
+    edit_permission = "activity"
     is_addable = False
     is_editable = False
     icon = "progress"

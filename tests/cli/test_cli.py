@@ -13,7 +13,7 @@ from haywain.cli import main
 from haywain.settings import load
 from haywain.store import zeo_client
 
-NO_VERBS = {"logs", "options", "remote", "scratch", "telling", "wear"}
+NO_VERBS = {"following", "logs", "options", "remote", "scratch", "telling", "wear"}
 
 
 def run(*arguments: object) -> int:
@@ -41,7 +41,8 @@ def test_each_verb_is_a_module_with_a_line_of_help(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("verb", cli._VERBS)
 def test_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "-h") == 0
-    assert ("--config" if verb == "agent" else "--data") in capsys.readouterr().out
+    options = {"agent": "--config", "run": "--url", "activities": "--url"}
+    assert options.get(verb, "--data") in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ _VERBS = {
     "agent": "Send what this machine has to a portal: logs, files, what commands print, what devices offer.",
     "zeo": "Serve the database, for several portals.",
     "worker": "Run activities of a served database, in processes of their own.",
+    "run": "Have a kind of work done on a document, in parts on all Workers.",
+    "activities": "List what is done in the background; show, follow, cancel, retry it.",
     "policy": "Add an Ingestion Policy in one step, or list them.",
     "reindex": "Build the catalog anew from the documents.",
     "pack": "Remove history that is older than a week; a portal that serves does it by itself.",

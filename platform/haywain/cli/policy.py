@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import click
 
-from haywain.cli.remote import ask, remote_options
+from haywain.cli.remote import Remote, remote_options
 from haywain.cli.telling import json_option, tell_json
-from haywain.errors import InvalidError, TemporaryError
+from haywain.errors import TemporaryError
 
 PATH = "/api/v1/ingestion-policies"
 _LOOK_EVERY_S = 0.5
@@ -44,14 +44,14 @@ def add(
 
     The token is shown only now.
     """
-    portal = _portal(url, token)
-    found = ask(*portal, "POST", PATH, json={"reference": reference, "title": title, "rule": rule})
+    portal = Remote.of(url, token, "admin")
+    found = portal.ask("POST", PATH, json={"reference": reference, "title": title, "rule": rule})
     if as_json:
         tell_json(found)
     else:
         _tell(found)
     if wait:
-        _wait(*portal, reference, timeout_s, as_json)
+        _wait(portal, reference, timeout_s, as_json)
 
 
 def _tell(found: dict[str, Any]) -> None:  # Any: JSON
@@ -64,12 +64,12 @@ def _tell(found: dict[str, Any]) -> None:  # Any: JSON
     click.echo("haywain: the token is shown only now", err=True)
 
 
-def _wait(url: str, token: str, reference: str, timeout_s: int | None, as_json: bool) -> None:
+def _wait(portal: Remote, reference: str, timeout_s: int | None, as_json: bool) -> None:
     """Return once something has come; raises TemporaryError if nothing does."""
     click.echo("haywain: waiting for the first byte", err=True)
     deadline = time.monotonic() + timeout_s if timeout_s is not None else None
     while True:
-        found = ask(url, token, "GET", f"{PATH}/{quote(reference, safe='')}")
+        found = portal.ask("GET", f"{PATH}/{quote(reference, safe='')}")
         if found["streams"] or found["quarantined"]:
             break
         if deadline is not None and time.monotonic() > deadline:
@@ -91,18 +91,9 @@ def _wait(url: str, token: str, reference: str, timeout_s: int | None, as_json: 
 @remote_options
 def list_all(as_json: bool, url: str | None, token: str | None) -> None:
     """List the policies: reference, state, rule, title."""
-    found = ask(*_portal(url, token), "GET", PATH)
+    found = Remote.of(url, token, "admin").ask("GET", PATH)
     if as_json:
         tell_json(found)
         return
     for one in found["items"]:
         click.echo("\t".join((one["reference"] or one["id"], one["state"], one["rule"], one["title"])))
-
-
-def _portal(url: str | None, token: str | None) -> tuple[str, str]:
-    if not url or not token:
-        raise InvalidError(
-            "Set HAYWAIN_URL and HAYWAIN_TOKEN, or give --url and --token; a Manager makes the token on the"
-            " portal's page Tokens, with the scope admin"
-        )
-    return url, token

@@ -2,17 +2,59 @@
 
 import json as json_text
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 import click
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from haywain.errors import ForbiddenError, HaywainError, TemporaryError, UnreachableError
+from haywain.errors import (
+    DuplicateError,
+    ForbiddenError,
+    HaywainError,
+    InvalidError,
+    NotFoundError,
+    TemporaryError,
+    UnreachableError,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a verb takes
 _CONNECT_S = 10
+_ERRORS: dict[int, type[HaywainError]] = {
+    400: InvalidError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: DuplicateError,
+    429: TemporaryError,
+    503: TemporaryError,
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A portal, and the token that it is asked with."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def of(cls, url: str | None, token: str | None, scope: str) -> Self:
+        """Return what the options say; raises InvalidError where they do not."""
+        if not url or not token:
+            raise InvalidError(
+                "Set HAYWAIN_URL and HAYWAIN_TOKEN, or give --url and --token; a token is made on the page"
+                f" Tokens of the portal, with the scope {scope}"
+            )
+        return cls(url, token)
+
+    def ask(
+        self, method: str, path: str, fields: dict[str, str] | None = None, json: dict[str, Any] | None = None
+    ) -> Any:  # Any: JSON
+        """Send a request; see `ask`."""
+        return ask(self.url, self.token, method, path, fields, json)
 
 
 def remote_options(function: F) -> F:
@@ -37,7 +79,7 @@ def ask(
 ) -> Any:  # Any: JSON
     """Send a request with fields in its address or JSON in its body, and return the JSON of the answer.
 
-    Raises UnreachableError, ForbiddenError, TemporaryError, or HaywainError with what the portal says.
+    Raises UnreachableError, or with what the portal says the error of its status.
     """
     timeout = urllib3.Timeout(connect=_CONNECT_S, read=None)
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
@@ -47,7 +89,7 @@ def ask(
             answer = pool.request(method, address, headers=headers, json=json)
         except HTTPError as error:
             raise UnreachableError(f"The portal at {url} does not answer: {error}") from error
-    if answer.status in (200, 201):
+    if answer.status in (200, 201, 202):
         return answer.json()
     raise _error(answer.status, f"The portal at {url} says {answer.status}: {_detail(answer.data)}")
 
@@ -60,6 +102,4 @@ def _detail(body: bytes) -> str:
 
 
 def _error(status: int, message: str) -> HaywainError:
-    if status in (401, 403):
-        return ForbiddenError(message)
-    return TemporaryError(message) if status in (429, 503) else HaywainError(message)
+    return _ERRORS.get(status, HaywainError)(message)

@@ -256,7 +256,7 @@ def test_work_is_done_in_parts_by_a_form_and_shows_them_by_itself(page: Page, ar
     expect(page.locator(".strip .done")).to_have_count(59)
     look(page, "job")
     page.get_by_role("link", name="Further parts").click()
-    expect(page.locator("#parts ~ .table tbody tr")).to_have_count(9)
+    expect(page.locator("#parts ~ .table tbody tr")).to_have_count(20)
     page.goto("/job_module")
     expect(page.locator("tbody tr").first).to_contain_text("100 %")
     look(page, "jobs")

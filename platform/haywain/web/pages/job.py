@@ -19,7 +19,7 @@ from haywain.web.pages.figures import Moment, duration_text, size_text
 from haywain.web.pages.page import Values, add_page, head_of, href_of, name_of
 from haywain.web.pages.results import tables_of
 
-PER_PAGE, CELLS = 50, 200
+PER_PAGE, CELLS = 20, 200
 """Parts of a page of the table, and most cells of the strip above it."""
 
 
