@@ -38,11 +38,24 @@ class StreamToArray(RowMap):
     title = "Make an array"
     portal_types = ("Data Stream",)
     parameters = ReadingParameters
+    follows = True
     step_bytes = 32 * MIB
 
     def suits(self, document: Document) -> str:
         """Say that there is nothing to make rows of."""
         return "" if document.size else "The stream is empty"
+
+    def follow(self, work: Work, start_over: bool) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
+        """Append what is new to the target, or replace its rows by all there are."""
+        given = cast(ReadingParameters, work.parameters)
+        work.parameters = given.model_copy(update={"start_over": start_over})
+        return (yield from self.run(work))
+
+    def must_start_over(self, work: Work) -> bool:
+        """Return whether bytes that were read were replaced, or cut off."""
+        position = cast(ProgressIndicator, work.indicator).position
+        is_other = position.edition != cast(DataStream, work.document).edition
+        return bool(position.offset) and (is_other or position.offset > work.document.size)
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Append what is new; the result names the array, and tells its rows and those appended."""
@@ -127,6 +140,8 @@ class StreamToArray(RowMap):
 
     def _indicator(self, work: Work, given: ReadingParameters) -> ProgressIndicator:
         """Return the indicator of this stream and this array, made at the first run."""
+        if work.indicator is not None:
+            return cast(ProgressIndicator, work.indicator)
         reference = given.reference or name_of(work.document)
         key = f"{work.document.uid} {self.name} {reference}"
         if work.target is not None:
@@ -161,7 +176,7 @@ class StreamToArray(RowMap):
         """Return the array to append to; begin it, or the draft that will replace its rows."""
         target = _target_of(indicator)
         if target is None:
-            target = cast(DataArray, self._product(work, indicator))
+            target = cast(DataArray, work.target or self._product(work, indicator))
             target.create((0, *layout.row_shape), layout.dtype)
             describe(target, layout)
             indicator.edit(target=target.path, offset=0, rows=0)

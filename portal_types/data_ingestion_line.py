@@ -4,6 +4,7 @@ from pydantic import Field
 
 from haywain.document import Document, PortalRoot, Properties
 from haywain.portal_types._linked import check_links, connect_links
+from haywain.portal_types._offering import offer, withdraw
 
 _KINDS = {"ingestion": ("Data Ingestion",), "resource": ("Data Product", "Data Operation")}
 
@@ -35,8 +36,16 @@ class DataIngestionLine(Document):
         """Be known to its Data Ingestion; raises InvalidError."""
         check_links(self, self.properties, _KINDS)
         connect_links(self, _KINDS, "ingestion")
+        offer(self, root)
 
     def edit(self, /, **changes: object) -> None:
         """Change properties; raises InvalidError, and then nothing is changed."""
+        withdraw(self)
         super().edit(**changes)
         connect_links(self, _KINDS, "ingestion")
+        if self.__parent__ is not None and self.__parent__.__parent__ is not None:
+            offer(self, self.__parent__.__parent__)
+
+    def before_remove(self) -> None:
+        """Deliver it no longer."""
+        withdraw(self)

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from haywain import chain
 from haywain.activity.care import want
+from haywain.activity.watchers import tell_watchers
 from haywain.analysis.records import Objects, RecordReader
 from haywain.analysis.sniff import record_reader
 from haywain.chain import ChainProperties
@@ -175,6 +176,7 @@ class DataStream(Document):
         if is_sealable:
             want(self, "seal")
         self.reindex()
+        tell_watchers(self)
 
     def replace(self, data: bytes | memoryview = b"") -> Offset:
         """Start over with these bytes; who reads the old ones finishes undisturbed.  Returns 0."""

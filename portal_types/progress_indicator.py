@@ -28,6 +28,7 @@ class ProgressIndicatorProperties(Properties):
     rows: int = Field(0, ge=0, description="Rows made of them.")
     edition: int = Field(0, ge=0, description="Which bytes: the number changes when they are replaced.")
     reading: str = Field("", max_length=10_000, description="How the bytes are read, JSON.")
+    looked: str = Field("", max_length=255, description="How the source was when it was last looked at.")
 
 
 class ProgressIndicator(Document):

@@ -18,6 +18,7 @@ from haywain.document import Document, PortalRoot, Properties
 from haywain.errors import DuplicateError, HaywainError, InvalidError, UnknownNameError
 from haywain.portal_types._linked import connect_links
 from haywain.security import SYSTEM, require
+from haywain.validation import json_object_text
 
 if TYPE_CHECKING:
     from haywain.portal import Portal
@@ -69,13 +70,7 @@ class ScheduleProperties(Properties):
     @field_validator("parameters", mode="after")
     @classmethod
     def _is_object(cls, value: str) -> str:
-        try:
-            found = json.loads(value or "{}")
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"is no JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise ValueError('must be a JSON object, such as {"channel": 0}')
-        return value or "{}"
+        return json_object_text(value)
 
 
 class Schedule(Document):

@@ -13,6 +13,7 @@ from transaction.interfaces import TransientError
 
 from haywain.activity.canary import tend
 from haywain.activity.care import Care
+from haywain.activity.offers import offers_of
 from haywain.activity.outbox import Outbox
 from haywain.activity.timetable import Timetable
 from haywain.activity.watchers import Watchers
@@ -156,6 +157,18 @@ def _fill(portal: Portal, password: str) -> bool:
     root, registry = portal.root, portal.site.registry
     if not root.key:
         root.key = secrets.token_hex(8)
+    _add_tools(root)
+    for portal_type in registry.portal_types.values():
+        root.module(portal_type.module_id)
+    add_missing(portal)
+    if _has_people(root):
+        return False
+    portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
+    return True
+
+
+def _add_tools(root: PortalRoot) -> None:
+    """Make what is missing of what is kept beside documents."""
     if "ledger" not in root.tools:
         root.tools["ledger"] = Ledger()
     if not is_log(root.tools["ledger"]):
@@ -169,13 +182,8 @@ def _fill(portal: Portal, password: str) -> bool:
         root.tools["schedules"] = Timetable()
     if "watchers" not in root.tools:
         root.tools["watchers"] = Watchers()
-    for portal_type in registry.portal_types.values():
-        root.module(portal_type.module_id)
-    add_missing(portal)
-    if _has_people(root):
-        return False
-    portal.new("Person", reference="admin", title="Administrator", roles=("Manager",), password=password)
-    return True
+    if "offers" not in root.tools:
+        root.tools["offers"] = offers_of(root)
 
 
 class Housekeeping(threading.Thread):

@@ -1,5 +1,6 @@
 """What pydantic finds wrong with what was given, in plain words; and what people call a field."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -109,3 +110,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         where = ".".join(map(str, loc))[:100] or "value"
         found.append(f"{where}: {words_of(one, fields, example)}")
     return "; ".join(found[:_MOST] + (["and more"] if len(found) > _MOST else []))
+
+
+def json_object_text(value: str) -> str:
+    """Return a text that is a JSON object, `{}` for an empty one; raises ValueError for any other."""
+    try:
+        found = json.loads(value or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError('must be a JSON object, such as {"channel": 0}')
+    return value or "{}"

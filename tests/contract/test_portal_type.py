@@ -26,7 +26,12 @@ def make(portal: Portal, name: str, **properties: Any) -> Document:
     needed = dict(NEEDED.get(name, {}))
     if name == "Schedule":
         needed |= {"document": portal.new("Data Stream").path, "method": "seal", "rule": "@daily"}
-    return portal.new(name, **(needed | properties))
+    made = portal.new(name, **(needed | properties))
+    if name == "Data Transformation":
+        product, operation = portal.new("Data Product"), portal.new("Data Operation", kind="statistics")
+        portal.new("Data Transformation Line", transformation=made.path, resource=product.path)
+        made.edit(operation=operation.path)
+    return made
 
 
 def test_kind_is_described(name: str) -> None:

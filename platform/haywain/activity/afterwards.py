@@ -36,6 +36,16 @@ def want_afterwards(document: Document, kind: str) -> None:
     _afterwards(document, f"look of {kind}", lambda found: want(found, kind))
 
 
+def do_afterwards(
+    document: Document, what: str, work: Callable[[Document], Any]
+) -> None:  # Any: not looked at
+    """Do something to a document in a transaction of its own, as the portal, when this one has committed.
+
+    `what` is what it is told as; asked twice in one transaction it is done once.
+    """
+    _afterwards(document, what, work)
+
+
 def _afterwards(document: Document, what: str, work: Callable[[Document], Any]) -> None:  # Any: not looked at
     portal = getattr(document._p_jar, "portal", None)
     if portal is None:

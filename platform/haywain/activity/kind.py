@@ -18,7 +18,7 @@ the arrays in `work.kept` as they were then.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -47,6 +47,9 @@ class Due:
     is_all: bool = True
     """Whether nothing is left to look at by now."""
 
+
+Result = Mapping[str, Any]
+"""What `run` returns: JSON."""
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: a method of whatever signature
 
@@ -95,6 +98,23 @@ class Kind(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no method due")
 
+    makes: ClassVar[str] = ""
+    """The Portal Type of what it writes to, which it may be given as its target."""
+    follows: ClassVar[bool] = False
+    """Whether it can go on where it was when its document has grown: then it has `follow`."""
+
+    def follow(self, work: "Work", start_over: bool) -> "Generator[float, None, Result]":
+        """Append to `work.target` what comes of what is new, from where `work.indicator` is, and move that.
+
+        `start_over` does it all anew, into a draft that the target adopts when it is whole.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method follow")
+
+    def must_start_over(self, work: "Work") -> bool:
+        """Return whether it cannot go on: `work.indicator` is of other bytes or rows than there are now."""
+        at, document = work.indicator.position, work.document
+        return bool(at.offset) and at.edition != getattr(document, "edition", 0)
+
     def is_settled(self, document: "Document") -> bool:
         """Return whether a document that `due` had as settled still is, in the transaction that forgets it.
 
@@ -139,6 +159,8 @@ class Work:
     """An array that nobody else sees, kept with each step: rows gather here until a document adopts them."""
     target: "Document | None" = None
     """The document that what comes of it goes to, where the user has named one."""
+    indicator: Any = None  # Any: a Progress Indicator, of a layer above
+    """The Progress Indicator of this work, where a Data Analysis has one for it."""
     on_check: Callable[[], None] = lambda: None
     """What `check` calls; the runner's."""
     lines: list[str] = field(default_factory=list)
@@ -196,7 +218,3 @@ def is_activity(method: object) -> bool:
     (True, False)
     """
     return bool(getattr(method, "is_activity", False))
-
-
-Result = Mapping[str, Any]
-"""What `run` returns: JSON."""

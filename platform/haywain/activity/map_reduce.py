@@ -64,8 +64,6 @@ class MapReduce(Kind):
     """How many passes there are, to tell the progress."""
     version = 1
     """To be raised when the parts come to something else than before: then nothing remembered holds."""
-    makes = ""
-    """The Portal Type of what `finish` writes to, which a Job may be given as its target."""
 
     def length(self, source: Document, given: BaseModel) -> int:
         """Return how long a source is, an array in rows, others in bytes.

@@ -25,9 +25,10 @@ from pydantic import BaseModel
 from haywain.activity.kept import Arrays
 from haywain.activity.kind import Result, Work
 from haywain.activity.map_reduce import MapReduce, Part
-from haywain.activity.product import name_of, product_of
+from haywain.activity.product import edition_of, name_of, product_of
 from haywain.analysis.rows import Layout, Rows
 from haywain.document import Document
+from haywain.errors import InvalidError
 from haywain.store import extents
 from haywain.store.array import Array
 from haywain.values import Column, Path
@@ -40,6 +41,34 @@ class RowMap(MapReduce):
     """One kind of work that makes an array, part by part."""
 
     makes = "Data Array"
+
+    def rests_on_too(self, source: Document, given: BaseModel) -> str:
+        """Return what its rows rest on beside those of the source: if that changes, all are made anew."""
+        return ""
+
+    def must_start_over(self, work: Work) -> bool:
+        """Return whether it rests on something else now."""
+        at, said = work.indicator.position, self.rests_on_too(work.document, work.parameters)
+        return super().must_start_over(work) or bool(at.offset and at.reading != said)
+
+    def follow(self, work: Work, start_over: bool) -> Generator[float, None, Result]:
+        """Append what comes of the rows that are new; for kinds whose rows each come of one row only."""
+        source, given = work.document, work.parameters
+        layout, said = self.layout(source, given), self.rests_on_too(source, given)
+        rows = Following(work, layout, start_over, said)
+        first = work.cursor.setdefault("first", rows.position.rows)
+        while True:
+            work.check()
+            at, length = rows.position, self.length(source, given)
+            stop = min(at.offset + self.step_of(source, self.step_bytes), length)
+            if stop <= at.offset:
+                break
+            part = Part(source, at.offset, stop, length, given, check=work.check)
+            count = sum(map(rows.append, self.rows(part)))
+            rows.move(stop, at.rows + count)
+            yield min(stop / max(length, 1), 1.0)
+        now = rows.finish()
+        return {"array": cast(Path, rows.target.path), "rows": now, "appended": now - first}
 
     @abstractmethod
     def layout(self, source: Document, given: BaseModel) -> Layout:
@@ -89,6 +118,63 @@ class RowMap(MapReduce):
         if work.target is not None:
             return work.target
         return product_of(work.portal, work.document, purpose, self.makes, reference)
+
+
+class Following:
+    """Rows that are appended to a target while a Progress Indicator moves, or to the draft of new ones."""
+
+    def __init__(self, work: Work, layout: Layout, start_over: bool, said: str) -> None:
+        """Begin the array, or the draft, where there is none; raises InvalidError for rows of another shape.
+
+        Raises InvalidError too if another run began to make it anew.
+        """
+        self.target, self._indicator = cast(Any, work.target), work.indicator
+        self._edition, self._layout, self._said = edition_of(work.document), layout, said
+        self._is_draft = start_over
+        if not self.target.is_created:
+            self.target.create((0, *layout.row_shape), layout.dtype)
+            describe(self.target, layout)
+            self._indicator.move(0, 0, self._edition, said)
+        if start_over and not work.cursor.get("draft"):
+            self._indicator.begin_draft(Array((0, *layout.row_shape), layout.dtype), work.id)
+            work.cursor["draft"] = True
+        if start_over and self._indicator.maker != work.id:
+            raise InvalidError(f"Another run began to make {self.target.path} anew; this one gives way")
+        if not start_over:
+            self._check()
+
+    @property
+    def position(self) -> Any:  # Any: that of a Progress Indicator
+        """How far it is."""
+        return self._indicator.draft_position if self._is_draft else self._indicator.position
+
+    def _check(self) -> None:
+        at, layout = self.position, self._layout
+        if at.offset and (at.edition, at.reading) != (self._edition, self._said):
+            raise InvalidError("What was read so far was replaced; all of it is to be made anew")
+        if (self.target.dtype, self.target.shape[1:]) != (layout.dtype, layout.row_shape):
+            raise InvalidError(
+                f"{self.target.path} has rows of {self.target.dtype}, shape {self.target.shape[1:]}, the new"
+                f" ones are of {layout.dtype}, shape {layout.row_shape}; refresh it to make all anew"
+            )
+
+    def append(self, rows: Rows) -> int:
+        """Add rows; return how many."""
+        (self._indicator.draft if self._is_draft else self.target).append(rows)
+        return len(rows)
+
+    def move(self, offset: int, rows: int) -> None:
+        """Note how far it is now."""
+        move = self._indicator.move_draft if self._is_draft else self._indicator.move
+        move(offset, rows, self._edition, self._said)
+
+    def finish(self) -> int:
+        """Have the target adopt the draft, if there is one; return how many rows there are."""
+        if self._is_draft:
+            self.move(self.position.offset, self.position.rows)
+            self.target.adopt(self._indicator.end_draft())
+            describe(self.target, self._layout)
+        return int(self._indicator.position.rows)
 
 
 def describe(target: Any, layout: Layout) -> None:  # Any: as above

@@ -7,13 +7,13 @@ watches also looks by itself now and then.
 """
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
 
 from haywain import clock
-from haywain.activity.afterwards import activate_afterwards
+from haywain.activity.afterwards import activate_afterwards, do_afterwards
 from haywain.document import Document
 
 if TYPE_CHECKING:
@@ -61,7 +61,13 @@ def tell_watchers(document: Document) -> None:
     for path, is_told in watchers.of_path(document.path).items():
         name, _, id = path.partition("/")
         watcher = root[name].documents.get(id) if is_told else None
-        if watcher is not None:
+        if watcher is not None and hasattr(watcher, "look_soon"):
+            do_afterwards(watcher, "look_soon", _look_soon)
+        elif watcher is not None:
             at = datetime.fromtimestamp(clock.now_s() + REST_S, UTC)
             options = {"serialization_tag": path, "at": at, "is_kept": False}
             activate_afterwards(watcher, "look", dedupe_key="changed", **options)
+
+
+def _look_soon(watcher: Any) -> None:  # Any: a kind that says itself how it looks
+    watcher.look_soon()

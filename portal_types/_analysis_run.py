@@ -1,0 +1,117 @@
+"""One run of a Data Analysis: its kind of work is done to what is new, and its Progress Indicators move."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from haywain.activity.kind import Kind, Work
+from haywain.activity.method import method_of
+from haywain.activity.product import edition_of
+from haywain.document import Document
+from haywain.portal_types.progress_indicator import ProgressIndicator
+from haywain.security import require
+
+JsonObject = dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is read under a name, and how far."""
+
+    name: str
+    document: Document
+    indicator: ProgressIndicator
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is another than it was when it was last looked at."""
+        return self.indicator.properties.looked != mark_of(self.document)
+
+
+def mark_of(document: Any) -> str:  # Any: of whatever kind
+    """Return what is another one as soon as bytes or rows have come or changed."""
+    changed = getattr(document, "rows_tid", "") if getattr(document, "is_created", True) else ""
+    return f"{edition_of(document)} {extent_of(document)} {changed}".strip()
+
+
+def extent_of(document: Any) -> int:  # Any: as above
+    """Return how long a document is: an array in rows, others in bytes."""
+    if hasattr(type(document), "row_bytes"):
+        return len(document) if document.is_created else 0
+    return int(document.size)
+
+
+def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, None, JsonObject]:
+    """Run the kind of work of a Data Analysis on its first input; the others are parameters."""
+    inputs: list[Input] = analysis.inputs()
+    cursor = work.cursor
+    if not start_over and "start_over" not in cursor and not any(one.is_behind for one in inputs):
+        return {"is_new": False}
+    kind, inner = _prepared(analysis, work, inputs)
+    if "start_over" not in cursor:
+        if why := kind.suits(inner.document):
+            _look(inputs, [mark_of(one.document) for one in inputs])
+            analysis.course.wait(why)
+            return {"waits": why}
+        cursor["start_over"] = start_over or (kind.follows and kind.must_start_over(inner))
+        cursor["marks"] = [mark_of(one.document) for one in inputs]
+    outputs = [one.document for one in inputs] + ([inner.target] if inner.target is not None else [])
+    result = yield from _relay(kind, work, inner, outputs)
+    if kind.follows:  # it has gone to the end that this transaction sees
+        cursor["marks"] = [mark_of(one.document) for one in inputs]
+    else:
+        inputs[0].indicator.move(extent_of(inner.document), 0, edition_of(inner.document), "")
+    _look(inputs, cursor["marks"])
+    analysis.course.done(result)
+    return result
+
+
+def _look(inputs: list[Input], marks: list[str]) -> None:
+    for one, mark in zip(inputs, marks, strict=True):
+        if one.indicator.properties.looked != mark:
+            one.indicator.edit(looked=mark)
+
+
+def _prepared(analysis: Any, work: Work, inputs: list[Input]) -> tuple[Kind, Work]:
+    """Return the kind and what it is given; raises HaywainError for what may not be, or makes no sense."""
+    portal, first = work.portal, inputs[0]
+    kind, given = analysis.transformation.work()
+    method = method_of(portal.site.registry, type(first.document), kind.name)
+    for one in inputs:
+        require(portal.user, "view", one.document)
+    require(portal.user, method.permission, first.document)
+    outputs = analysis.outputs()
+    for document in outputs:
+        require(portal.user, "edit", document)
+    return kind, Work(
+        portal,
+        first.document,
+        method.checked(given | {one.name: one.document.path for one in inputs[1:]}),
+        work.cursor.setdefault("work", {}),
+        work.kept,
+        work.id,
+        work.rows,
+        outputs[0] if outputs else None,
+        first.indicator,
+        work.on_check,
+        work.lines,
+    )
+
+
+def _relay(kind: Kind, work: Work, inner: Work, held: list[Document]) -> Generator[float, None, JsonObject]:
+    """Go through the steps of the kind, as those of this activity, with what is read and written held."""
+    found: Any = kind.follow(inner, work.cursor["start_over"]) if kind.follows else kind.run(inner)
+    if not isinstance(found, Generator):
+        return dict(found)
+    with closing(found):
+        while True:
+            for document in held:
+                require(work.portal.user, "view", document)
+                work.hold(document)
+            try:
+                progress = next(found)
+            except StopIteration as stop:
+                return dict(stop.value)
+            work.kept, work.rows = inner.kept, inner.rows
+            yield progress

@@ -1,0 +1,153 @@
+"""Matching: for which deliveries a Data Transformation is, and the Data Analysis of each, made once.
+
+A delivery is a Data Ingestion that is started, or a Data Analysis that makes what another one takes.  The
+root keeps which Data Analysis there is for which line, so that of two processes at once one makes it and the
+other conflicts, looks again, and finds it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from haywain.activity.actor import acting_as
+from haywain.activity.offers import Offers
+from haywain.activity.product import name_of
+from haywain.document import NAME_LENGTH, Document
+from haywain.errors import NotFoundError
+from haywain.portal_types.data_transformation import DataTransformation
+from haywain.portal_types.data_transformation_line import DataTransformationLine
+
+if TYPE_CHECKING:
+    from haywain.portal import Portal
+
+_DEPTH = 100
+"""Analyses of analyses of analyses, at most."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A delivery, the line of what is worked on, and what each line of the Data Transformation takes."""
+
+    delivery: Document
+    line: Document
+    inputs: tuple[tuple[DataTransformationLine, Document], ...]
+
+
+def matches(portal: "Portal", transformation: DataTransformation) -> Iterator[Match]:
+    """Yield what a Data Transformation is to be done to."""
+    kind, _ = transformation.work()
+    inputs = transformation.lines_of("in")
+    for path in Offers.of(portal.root).lines(inputs[0].properties.resource) if inputs else ():
+        line: Any = _at(portal, path)
+        delivery: Any = _at(portal, _delivery_path(line)) if line is not None else None
+        document = delivered(portal, line) if line is not None else None
+        if delivery is None or document is None or document.portal_type not in kind.portal_types:
+            continue
+        if not _delivers(delivery) or _comes_of(portal, delivery, transformation):
+            continue
+        others = [(one, _other(portal, delivery, one)) for one in inputs[1:]]
+        found = [(one, other) for one, other in others if other is not None]
+        if len(found) == len(others):
+            yield Match(delivery, line, ((inputs[0], document), *found))
+
+
+def delivered(portal: "Portal", line: Any) -> Document | None:  # Any: a line of either kind
+    """Return the document that a line delivers into; None before there is one."""
+    paths = [line.properties.document] if hasattr(line.properties, "document") else line.linked("aggregate")
+    found = (_at(portal, path) for path in paths)
+    return next((one for one in found if one is not None and hasattr(one, "edition")), None)
+
+
+def make_analysis(portal: "Portal", transformation: DataTransformation, match: Match) -> Document:
+    """Make the Data Analysis of a match, as the owner of the Data Transformation; raises HaywainError."""
+    with acting_as(portal, transformation.user()):
+        name = f"{name_of(match.inputs[0][1])} {name_of(transformation)}"[:NAME_LENGTH]
+        analysis = portal.new(
+            "Data Analysis", reference=name, transformation=transformation.path, delivery=match.delivery.path
+        )
+        portal.root.claim("analysis", transformation.key_of(match.line), analysis)
+        made = [_make_output(portal, analysis, line, match) for line in transformation.lines_of("out")]
+        for line, document in match.inputs:
+            _add_input(portal, analysis, line, document, made[0].path if made else "")
+        cast(Any, analysis).begin()  # Any: a Data Analysis, whose module needs this one
+    return analysis
+
+
+def _add_input(
+    portal: "Portal", analysis: Document, line: DataTransformationLine, document: Document, target: str
+) -> None:
+    indicator = portal.new(
+        "Progress Indicator",
+        reference=analysis.reference,
+        source=document.path,
+        target=target,
+        key=f"{analysis.uid} {line.uid}",
+    )
+    portal.new(
+        "Data Analysis Line",
+        reference=line.reference,
+        title=f"{name_of(document)} for {analysis.reference}"[:NAME_LENGTH],
+        analysis=analysis.path,
+        direction="in",
+        resource=line.properties.resource,
+        document=document.path,
+        indicator=indicator.path,
+    )
+
+
+def _make_output(
+    portal: "Portal", analysis: Document, line: DataTransformationLine, match: Match
+) -> Document:
+    product, source = portal[line.properties.resource], match.inputs[0][1]
+    reference = f"{name_of(source)} {name_of(product)}"[:NAME_LENGTH]
+    made = portal.new(line.properties.sink_portal_type, reference=reference)
+    made.link("resource", product)
+    made.link("causality", analysis)
+    made.link("source", source)
+    portal.new(
+        "Data Analysis Line",
+        reference=line.reference,
+        title=f"{reference} of {analysis.reference}"[:NAME_LENGTH],
+        analysis=analysis.path,
+        direction="out",
+        resource=product.path,
+        document=made.path,
+    )
+    return made
+
+
+def _other(portal: "Portal", delivery: Document, wanted: DataTransformationLine) -> Document | None:
+    for path in delivery.linked("line"):
+        line: Any = _at(portal, path)
+        if line is None or line.properties.resource != wanted.properties.resource:
+            continue
+        if getattr(line.properties, "direction", "out") == "out" and (found := delivered(portal, line)):
+            return found
+    return None
+
+
+def _delivers(delivery: Document) -> bool:
+    return delivery.state in ("started", "stopped", "delivered")
+
+
+def _comes_of(portal: "Portal", delivery: Any, transformation: DataTransformation) -> bool:  # Any: either
+    """Return whether what is delivered was itself made by a Data Transformation, however many steps ago."""
+    for _ in range(_DEPTH):
+        if getattr(delivery.properties, "transformation", "") == transformation.path:
+            return True
+        path = getattr(delivery.properties, "delivery", "")
+        delivery = _at(portal, path) if path else None
+        if delivery is None:
+            return False
+    return True
+
+
+def _delivery_path(line: Any) -> str:  # Any: as above
+    return str(getattr(line.properties, "ingestion", "") or getattr(line.properties, "analysis", ""))
+
+
+def _at(portal: "Portal", path: str) -> Document | None:
+    try:
+        return portal[path]
+    except NotFoundError:
+        return None
