@@ -179,7 +179,7 @@ class Job(Document):
         self.activate(tag=tag, after_tag=below, priority=1)._merge(level=level, number=number)
 
     @activity
-    def _map_part(self, number: int) -> None:
+    def _map_part(self, number: int, work: Work) -> None:
         """Do one part, or take what it came to the last time, where that still holds."""
         kind, source, given = self._given()
         found = self._reduction
@@ -192,7 +192,8 @@ class Job(Document):
             return
         rows = kind.begin(self._p_jar, source, given) if isinstance(kind, RowMap) else None
         known = found.known.load(is_for_parts)
-        kept = kept_of(self._p_jar, kind.map(Part(source, start, stop, found.length, given, known, rows)))
+        part = Part(source, start, stop, found.length, given, known, rows, work.check, work.log)
+        kept = kept_of(self._p_jar, kind.map(part))
         if rows is not None:
             found.drafts[number] = rows
         if kept.size_bytes > self._step_bytes(kind) // MEMORY_SHARE:

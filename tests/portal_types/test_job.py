@@ -1,6 +1,8 @@
 """Job: work done in parts comes to what it comes to in one piece."""
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import haywain
 from haywain.activities.statistics import Statistics
 from haywain.activity import memory, reduction
+from haywain.activity.job_parts import JobParts
 from haywain.activity.outbox import Outbox
 from haywain.activity.sweeper import sweep
 from haywain.errors import DuplicateError, ForbiddenError, InvalidError, NotFoundError, UnknownNameError
@@ -201,3 +204,38 @@ def test_parts_whose_rows_are_as_they_were_are_not_done_again(
         run(portal)  # the second pass rests on the extremes that the first has found
         assert done == [4096, 0, 1024, 2048, 3072, 4096]
         assert len(portal[path]) == 5000  # type: ignore[arg-type]
+
+
+def test_part_logs_and_ends_where_it_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def endless(self: Statistics, part: Any) -> Any:
+        part.log(f"rows {part.start} to {part.stop}")
+        begun.set()
+        while True:
+            part.check()
+            time.sleep(0.01)
+
+    with haywain.open(str(tmp_path / "var"), workers=1) as portal:
+        array = portal.new("Data Array")
+        array.create((0, 2), "f8")  # type: ignore[attr-defined]
+        array.append(VALUES)  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setattr(Statistics, "map", endless)
+            job = portal.map_reduce("statistics", array)
+            portal.commit()
+            assert begun.wait(20) and job.state == "running"
+            job.cancel()
+            assert job.wait(20).state == "cancelled"
+
+        def logging(self: Statistics, part: Any) -> Any:
+            part.log(f"rows {part.start} to {part.stop}")
+            return real(self, part)
+
+        real = Statistics.map
+        monkeypatch.setattr(Statistics, "map", logging)
+        job = portal.map_reduce("statistics", array)
+        portal.commit()
+        job.wait(20)
+        (part,) = JobParts(portal, portal[job.path]).page(0, 1)
+        assert part.activity is not None and part.activity.log == ("rows 0 to 5000",)

@@ -17,7 +17,7 @@ commute, but it must not matter which of them are put together first.
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -51,6 +51,8 @@ class Part:
     """Where the rows of this part go, for a `RowMap`."""
     check: Callable[[], None] = lambda: None
     """Raises where the work is to end: to be called in long loops."""
+    log: Callable[[str], None] = lambda _: None
+    """Adds a line to the log of the activity."""
 
 
 class MapReduce(Kind):
@@ -133,9 +135,8 @@ class MapReduce(Kind):
                 work.check()
                 check_edition(source, edition)
                 told = {name: array for name, array in known.items() if is_for_parts(name)}
-                found = self.map(
-                    Part(source, start, stop, length, work.parameters, told, work.rows, work.check)
-                )
+                part = Part(source, start, stop, length, work.parameters, told, work.rows)
+                found = self.map(replace(part, check=work.check, log=work.log))
                 total = self.reduce(total, found) if total else found
                 kept_at += stop - start
                 if self._is_step(source, kept_at, known, total) and stop < length:
