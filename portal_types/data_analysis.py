@@ -199,6 +199,7 @@ class DataAnalysis(Document):
         try:
             at = max(course.not_before, course.ran + REST_S)
             self._queue("new", at if at > clock.now_s() else 0.0, is_kept=False)
+            self._portal.site.asked[self.path] = at
         except HaywainError as error:
             course.refuse(error.detail)
 

@@ -259,6 +259,7 @@ class Site:
         self.opened_s = clock.now_s()
         self.quarantine_rate = Rate(settings.quarantine_per_minute)
         self.token_uses = TokenUses()
+        self.asked: dict[str, float] = {}  # path of a document -> when the look begins that is queued for it
         self.refused_uploads: set[tuple[str, str]] = set()  # (id, reason), each told once
         self.workers: Workers  # of the layers above, put here as the site is opened
         self.tally: Tally

@@ -16,6 +16,9 @@ from haywain.errors import HaywainError, NotFoundError
 if TYPE_CHECKING:
     from haywain.portal import Portal, Site
 
+Work = Callable[[Document], Any]  # Any: not looked at
+Needed = Callable[["Site"], bool]
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,17 +39,16 @@ def want_afterwards(document: Document, kind: str) -> None:
     _afterwards(document, f"look of {kind}", lambda found: want(found, kind))
 
 
-def do_afterwards(
-    document: Document, what: str, work: Callable[[Document], Any]
-) -> None:  # Any: not looked at
+def do_afterwards(document: Document, what: str, work: Work, is_needed: Needed | None = None) -> None:
     """Do something to a document in a transaction of its own, as the portal, when this one has committed.
 
-    `what` is what it is told as; asked twice in one transaction it is done once.
+    `what` is what it is told as; asked twice in one transaction it is done once.  `is_needed` is asked first,
+    behind the commit.
     """
-    _afterwards(document, what, work)
+    _afterwards(document, what, work, is_needed)
 
 
-def _afterwards(document: Document, what: str, work: Callable[[Document], Any]) -> None:  # Any: not looked at
+def _afterwards(document: Document, what: str, work: Work, is_needed: Needed | None = None) -> None:
     portal = getattr(document._p_jar, "portal", None)
     if portal is None:
         return
@@ -58,19 +60,25 @@ def _afterwards(document: Document, what: str, work: Callable[[Document], Any]) 
         transaction.set_data(activate_afterwards, known)
     if asked not in known:
         known.add(asked)
-        arguments = (portal.site, document.path, document.uid, what, work)
+        arguments = (portal.site, document.path, document.uid, what, work, is_needed)
         transaction.addAfterCommitHook(_do, arguments)
 
 
 def _do(
-    is_committed: bool, site: "Site", path: str, uid: int, what: str, work: Callable[[Document], Any]
-) -> None:  # Any: as above
+    is_committed: bool,
+    site: "Site",
+    path: str,
+    uid: int,
+    what: str,
+    work: Work,
+    is_needed: Needed | None = None,
+) -> None:
     def on_document(portal: "Portal") -> None:
         document = portal[path]
         if document.uid == uid:
             work(document)
 
-    if not is_committed:
+    if not is_committed or (is_needed is not None and not is_needed(site)):
         return
     try:
         site.transact(on_document)

@@ -7,6 +7,7 @@ watches also looks by itself now and then.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from BTrees.OOBTree import OOBTree
@@ -18,9 +19,13 @@ from haywain.document import Document
 
 if TYPE_CHECKING:
     from haywain.document import PortalRoot
+    from haywain.portal import Site
 
 REST_S = 1.0
 """What changes within so many seconds is looked at together."""
+
+AHEAD_S = 0.2
+"""A look that begins so much later is spared to be asked for again: another machine's clock may differ."""
 
 
 class Watchers(Persistent):  # type: ignore[misc]  # persistent has no types
@@ -62,11 +67,16 @@ def tell_watchers(document: Document) -> None:
         name, _, id = path.partition("/")
         watcher = root[name].documents.get(id) if is_told else None
         if watcher is not None and hasattr(watcher, "look_soon"):
-            do_afterwards(watcher, "look_soon", _look_soon)
+            do_afterwards(watcher, "look_soon", _look_soon, partial(_is_not_asked, path=path))
         elif watcher is not None:
             at = datetime.fromtimestamp(clock.now_s() + REST_S, UTC)
             options = {"serialization_tag": path, "at": at, "is_kept": False}
             activate_afterwards(watcher, "look", dedupe_key="changed", **options)
+
+
+def _is_not_asked(site: "Site", path: str) -> bool:
+    """Return whether no look is queued that begins later: it will see what has been committed by now."""
+    return site.asked.get(path, 0.0) < clock.now_s() + AHEAD_S
 
 
 def _look_soon(watcher: Any) -> None:  # Any: a kind that says itself how it looks

@@ -41,7 +41,7 @@ def watching_of(document: Document, request: Request) -> Watching:
     root = request.portal.root
     paths = Watchers.of(root).of_path(document.path) if "watchers" in root.tools else {}
     found = [visible_at(path, request) for path in list(paths)[:MOST]]
-    alerts = tuple(_watcher(one) for one in found if one is not None)
+    alerts = tuple(_watcher(one) for one in found if one is not None and one.portal_type == "Alert")
     return Watching(alerts, _new_href(document, request))
 
 
