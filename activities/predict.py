@@ -1,6 +1,6 @@
 """Predict: what a Model makes of the rows of a Data Array, as another Data Array."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from haywain.activities._table import Lanes, lanes_in, table_of
 from haywain.activity.kept import Arrays
-from haywain.activity.kind import NoParameters, Work
+from haywain.activity.kind import NoParameters, Result, Work
 from haywain.activity.map_reduce import Part
 from haywain.activity.product import name_of
 from haywain.activity.row_map import RowMap, describe
@@ -65,6 +65,7 @@ class Predict(RowMap):
     title = "Predict by a model"
     portal_types = ("Data Array",)
     parameters = _Parameters
+    follows = True
 
     def suits(self, document: Document) -> str:
         """Say that there are no rows."""
@@ -92,6 +93,16 @@ class Predict(RowMap):
         for start in range(part.start, part.stop, step):
             yield asked.rows(array, start, min(start + step, part.stop))
 
+    def rests_on_too(self, source: Document, given: BaseModel) -> str:
+        """Return by which training of the model rows are made."""
+        return _model(source, given).etag
+
+    def follow(self, work: Work, start_over: bool) -> Generator[float, None, Result]:
+        """Append what it makes of the rows that are new; a Data Analysis does."""
+        result = yield from super().follow(work, start_over)
+        self._link(cast(DataArray, work.target), _model(work.document, work.parameters))
+        return result
+
     def map(self, part: Part) -> Arrays:
         """Append the rows of a part, and tell by which training of the model."""
         return super().map(part) | {"etags": np.array([_model(part.source, part.parameters).etag], "S64")}
@@ -107,10 +118,15 @@ class Predict(RowMap):
         assert work.rows is not None
         target.adopt(work.rows)
         describe(target, self.layout(work.document, given))
-        target.categories = tuple(one for one in target.categories if one[0] != "model")
-        target.link("model", model)
-        model.link("prediction", target)
+        self._link(target, model)
         return {"array": target.path, "rows": len(target)}
+
+    def _link(self, target: DataArray, model: Model) -> None:
+        """Have array and Model name each other; nothing is written where they do."""
+        if target.linked("model") != [model.path]:
+            target.categories = tuple(one for one in target.categories if one[0] != "model")
+            target.link("model", model)
+        model.link("prediction", target)
 
 
 def _asked(source: Document, parameters: BaseModel) -> _Asked:

@@ -7,7 +7,7 @@ from typing import Any
 
 from haywain.activity.kind import Kind, Work
 from haywain.activity.method import method_of
-from haywain.activity.product import edition_of
+from haywain.activity.product import edition_of, extent_of
 from haywain.document import Document
 from haywain.portal_types.progress_indicator import ProgressIndicator
 from haywain.security import require
@@ -24,6 +24,13 @@ class Input:
     indicator: ProgressIndicator
 
     @property
+    def how_far(self) -> str:
+        """How much of it is consumed."""
+        done, total = self.indicator.position.offset, extent_of(self.document)
+        unit = "rows" if hasattr(type(self.document), "row_bytes") else "bytes"
+        return f"{done:,} of {total:,} {unit}"
+
+    @property
     def is_behind(self) -> bool:
         """Whether it is another than it was when it was last looked at."""
         return self.indicator.properties.looked != mark_of(self.document)
@@ -33,13 +40,6 @@ def mark_of(document: Any) -> str:  # Any: of whatever kind
     """Return what is another one as soon as bytes or rows have come or changed."""
     changed = getattr(document, "rows_tid", "") if getattr(document, "is_created", True) else ""
     return f"{edition_of(document)} {extent_of(document)} {changed}".strip()
-
-
-def extent_of(document: Any) -> int:  # Any: as above
-    """Return how long a document is: an array in rows, others in bytes."""
-    if hasattr(type(document), "row_bytes"):
-        return len(document) if document.is_created else 0
-    return int(document.size)
 
 
 def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, None, JsonObject]:

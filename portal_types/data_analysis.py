@@ -129,6 +129,14 @@ class DataAnalysis(Document):
         """Return what it makes; raises NotFoundError if one is gone."""
         return [self._portal[line.properties.document] for line in self.lines_of("out")]
 
+    @property
+    def how_far(self) -> str:
+        """How much of what it reads is consumed."""
+        try:
+            return ", ".join(one.how_far for one in self.inputs())
+        except NotFoundError:
+            return "what it reads is gone"
+
     # -- when it runs
     def begin(self) -> None:
         """Be started, once its lines are there."""

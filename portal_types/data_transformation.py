@@ -1,6 +1,7 @@
 """Data Transformation: what is to be made of products as they come in, by which operation."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field
@@ -139,6 +140,12 @@ class DataTransformation(Document):
     def analysis_of(self, line: Document) -> Document | None:
         """Return the Data Analysis of what a line delivers; None where it is not made yet."""
         return self._portal.root.find("analysis", self.key_of(line))
+
+    def analyses(self, most: int) -> list[Document]:
+        """Return its Data Analyses, at most so many."""
+        begin = f"analysis:{self.uid} "
+        found = self._portal.root.unique.values(begin, f"{begin}\U0010ffff")
+        return list(islice(found, most))
 
     # -- when it works
     def before_transition(self, name: str) -> None:

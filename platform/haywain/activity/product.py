@@ -38,6 +38,13 @@ def edition_of(document: Document) -> int:
     return int(getattr(document, "edition", 0))
 
 
+def extent_of(document: Any) -> int:  # Any: of whatever kind
+    """Return how long a document is: an array in rows, others in bytes."""
+    if hasattr(type(document), "row_bytes"):
+        return len(document) if document.is_created else 0
+    return int(document.size)
+
+
 def check_edition(document: Document, edition: int) -> None:
     """Raise InvalidError if the content of a document is another than that of an edition."""
     if edition_of(document) != edition:

@@ -85,7 +85,8 @@ def send(site: Site, set_clock: Clock) -> Callable[..., None]:
 def analyses(portal: Portal) -> list[DataAnalysis]:
     """Return all Data Analyses, the oldest first."""
     module = portal.root.module("data_analysis_module")
-    return [one for one in module.documents.values() if isinstance(one, DataAnalysis)]
+    found = [one for one in module.documents.values() if isinstance(one, DataAnalysis)]
+    return sorted(found, key=lambda analysis: analysis.uid)
 
 
 def rows_of(site: Site, number: int = 0) -> list[float]:

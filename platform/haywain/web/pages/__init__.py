@@ -20,6 +20,8 @@ _MODULES = (
     "workers",
     "job",
     "schedule",
+    "data_analysis",
+    "data_transformation",
     "alert",
     "runs",
     "policies",

@@ -19,6 +19,7 @@ _COLUMNS = {
     "Quarantine": ("reference", "reason", "policy", "size", "state", "created"),
     "Person": ("reference", "roles", "state", "modified"),
     "Alert": ("reference", "document", "in_words", "condition", "state"),
+    "Data Analysis": ("reference", "how_far", "state", "modified"),
     "Schedule": ("reference", "document", "method", "rule", "state"),
     "Token": ("reference", "login", "scopes", "expires", "state"),
 }
@@ -30,6 +31,7 @@ _TITLES = {
     "work_state": "State",
     "modified": "Last change",
     "in_words": "Fires when",
+    "how_far": "How far",
 }
 
 
@@ -144,4 +146,5 @@ _CELLS: dict[str, Callable[[Document, str], Cell]] = {
     "work_state": _condition,
     "progress": _share,
     "in_words": _words,
+    "how_far": _words,
 }

@@ -76,11 +76,11 @@ def show(context: Document, request: Request) -> Values:
     return {
         "head": head_of(context, request),
         "facts": facts_of(context, request),
-        "line_href": _line_href(context, request),
+        "line_href": line_href_of(context, request),
     }
 
 
-def _line_href(document: Document, request: Request) -> str:
+def line_href_of(document: Document, request: Request) -> str:
     """Return where a line is added to a document, "" where none can be."""
     cls = request.site.registry.portal_types.get(document.line_type)
     if cls is None or not may(request.user, "edit", document) or not may(request.user, cls.edit_permission):
