@@ -308,3 +308,36 @@ def test_alert_is_made_and_fires_and_cannot_send_into_the_own_network(
     look(page, "alert")
     page.goto("/alert_module")
     look(page, "alerts-firing")
+
+
+def test_recipe_is_made_by_its_pages_and_worked_on_by_itself(page: Page, client: Client) -> None:
+    products = [client.make("data_product_module", reference=name)["path"] for name in ("gusts", "gust rows")]
+    said = {"kind": "stream_to_array", "parameters": '{"format": "raw", "dtype": "<f4"}'}
+    operation = client.make("data_operation_module", reference="raw to rows", **said)["path"]
+    page.goto(f"/data_transformation_module/new?operation={operation}")
+    page.get_by_label("Reference").fill("gusts to rows")
+    page.get_by_role("button", name="Create").click()
+    recipe = urlsplit(page.url).path
+    for direction, product in zip(("in", "out"), products, strict=True):
+        page.goto(recipe)
+        page.get_by_role("link", name="Add a line").click()
+        page.get_by_label("Direction").select_option(direction)
+        page.get_by_label("Resource").fill(product)
+        page.get_by_role("button", name="Create").click()
+    page.goto(recipe)
+    page.get_by_role("button", name="Validate").click()
+    assert client.ingest("mast-9.gusts", bytes(4000)).is_stored
+    until(lambda: client.search(portal_type="Data Analysis")["items"], "the Data Analysis")
+    path = client.search(portal_type="Data Analysis")["items"][0]["path"]
+    until(lambda: client("GET", f"/{path}", None, {"Accept": "application/json"}).json["result"], "a run")
+    page.goto(recipe)
+    expect(page.locator("tbody")).to_contain_text("4,000 of 4,000 bytes")
+    look(page, "data-transformation")
+    page.get_by_role("link", name="mast-9.gusts gusts to rows").click()
+    expect(page.locator("#makes ~ dl")).to_contain_text("gust rows (1,000)")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.get_by_role("status").first).to_contain_text("It is queued")
+    look(page, "data-analysis")
+    page.goto("/data_analysis_module")
+    look(page, "data-analyses")

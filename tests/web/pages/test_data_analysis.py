@@ -41,7 +41,7 @@ def test_page_tells_how_far_it_is_and_what_came_of_it(manager: Browser, analysis
     page = manager.get(f"/{analysis}")
     assert "80 B of 80 B" in page and "float64" not in page.html.title.text
     assert page.html.find("dt", string="Appended").find_next("dd").text == "10"
-    assert page.html.select_one("#makes + dl dt").text == "Data Array, 10"
+    assert page.html.select_one("#makes + dl dd").text == "t.vibration rows (10)"
     assert "80 of 80 bytes" in manager.get("/data_analysis_module").text
 
 

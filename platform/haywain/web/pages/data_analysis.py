@@ -106,7 +106,7 @@ def _made(line: Any, request: Request) -> Fact:  # Any: as above
     if made is None:
         return Fact("It is gone", line.properties.document)
     rows = shape_text(made.shape) if getattr(made, "is_created", False) else "nothing yet"
-    return Fact(f"{made.portal_type}, {rows}", name_of(made), href_of(made.path))
+    return Fact(made.portal_type, f"{name_of(made)} ({rows})", href_of(made.path))
 
 
 def _last(analysis: Any, request: Request) -> Row | None:  # Any: a Data Analysis

@@ -18,11 +18,10 @@ MOST = 50
 class Line:
     """A product that is taken or made."""
 
-    name: str
+    what: str
     href: str
     product: str
     product_href: str
-    what: str
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ def show(context: Any, request: Request) -> Values:  # Any: a Data Transformatio
     return {
         "head": head_of(context, request),
         "facts": _facts(context, request),
-        "takes": [_line(line, request) for line in context.lines_of("in")],
-        "makes": [_line(line, request) for line in context.lines_of("out")],
+        "lines": [_line(line, request) for side in ("in", "out") for line in context.lines_of(side)],
         "line_href": line_href_of(context, request) if context.state != "validated" else "",
         "analyses": [_doing(one) for one in analyses[:MOST]],
         "has_more": len(analyses) > MOST,
@@ -54,8 +52,10 @@ def _line(line: Any, request: Request) -> Line:  # Any: a Data Transformation Li
     given = line.properties
     product = visible_at(given.resource, request)
     name, href = (name_of(product), href_of(product.path)) if product is not None else (given.resource, "")
-    what = f"into a {given.sink_portal_type}" if given.direction == "out" else ""
-    return Line(name_of(line) if line.reference else "", href_of(line.path), name, href, what)
+    what = f"Takes as {line.reference}" if line.reference else "Takes"
+    if given.direction == "out":
+        what = "Makes"
+    return Line(what, href_of(line.path), name, href)
 
 
 def _doing(analysis: Any) -> Doing:  # Any: a Data Analysis

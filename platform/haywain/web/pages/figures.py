@@ -66,13 +66,15 @@ def count_text(count: int, noun: str) -> str:
 def plural(noun: str) -> str:
     """Return the plural of an English noun, or of a Portal Type.
 
-    >>> plural("Data Supply"), plural("Person"), plural("Ingestion Policy"), plural("batch")
-    ('Data Supplies', 'People', 'Ingestion Policies', 'batches')
+    >>> plural("Data Supply"), plural("Person"), plural("Data Analysis"), plural("batch")
+    ('Data Supplies', 'People', 'Data Analyses', 'batches')
     """
     if noun in ("Person", "Quarantine"):
         return {"Person": "People"}.get(noun, noun)
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
+    if noun.endswith("sis"):
+        return f"{noun[:-2]}es"
     if noun.endswith(("ch", "sh", "s", "x")):
         return f"{noun}es"
     return f"{noun}s"
