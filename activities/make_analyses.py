@@ -1,14 +1,16 @@
 """Make analyses: give each delivery of what a Data Transformation takes its Data Analysis."""
 
 from collections.abc import Generator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field
 
 from haywain.activity.kind import Due, Kind, NoParameters, Work
+from haywain.activity.offers import Offers
 from haywain.document import Document
 from haywain.errors import HaywainError
-from haywain.portal_types._matching import Match, make_analysis, matches
+from haywain.portal_types._matching import make_analysis, missing, missing_beside
 from haywain.portal_types.data_analysis import DataAnalysis
 from haywain.portal_types.data_transformation import DataTransformation
 
@@ -20,7 +22,9 @@ _AT_ONCE = 20
 
 
 class _Parameters(NoParameters):
-    wakes: bool = Field(False, description="Those that were made before look too whether something came.")
+    everything: bool = Field(
+        False, description="All deliveries, not only new ones; and what was made before looks too."
+    )
 
 
 class MakeAnalyses(Kind):
@@ -41,7 +45,7 @@ class MakeAnalyses(Kind):
         module = portal.root.module(DataTransformation.module_id)
         for document in module.documents.values():
             if isinstance(document, DataTransformation) and _misses(portal, document):
-                due.found[document.path] = {}
+                due.found[document.path] = {"everything": True}
         return due
 
     def suits(self, document: Document) -> str:
@@ -50,37 +54,39 @@ class MakeAnalyses(Kind):
 
     def run(self, work: Work) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Make them; the result tells how many."""
-        transformation = cast(DataTransformation, work.document)
+        transformation, portal = cast(DataTransformation, work.document), work.portal
+        everything = cast(_Parameters, work.parameters).everything
         made = work.cursor.setdefault("made", 0)
-        wakes = cast(_Parameters, work.parameters).wakes
+        if everything and "woken" not in work.cursor:
+            for analysis in transformation.analyses():
+                work.check()
+                cast(DataAnalysis, analysis).look_soon()
+            work.cursor["woken"] = True
+            yield 0.0
         while transformation.state == "validated":
             work.check()
-            every = [
-                (match, transformation.analysis_of(match.line))
-                for match in matches(work.portal, transformation)
-            ]
-            for _, analysis in every if wakes else ():
-                if analysis is not None:
-                    cast(DataAnalysis, analysis).look_soon()
-            found = [match for match, analysis in every if analysis is None]
-            for match in found[:_AT_ONCE]:
-                make_analysis(work.portal, transformation, match)
+            fresh = list(islice(Offers.of(portal.root).fresh_for(transformation.path), _AT_ONCE))
+            beside = (missing_beside(portal, transformation, path) for path in fresh)
+            is_over = everything and not fresh
+            every = missing(portal, transformation) if is_over else chain.from_iterable(beside)
+            before = made
+            for match in islice(every, _AT_ONCE if is_over else None):
+                make_analysis(portal, transformation, match)
                 made += 1
-            if len(found) <= _AT_ONCE:
+            for path in fresh:
+                Offers.of(portal.root).seen(transformation.path, path)
+            if not fresh and made == before:
                 break
             work.cursor["made"] = made
-            yield _AT_ONCE / len(found)
+            yield 0.5
         return {"made": made}
-
-
-def _is_made(transformation: DataTransformation, match: Match) -> bool:
-    return transformation.analysis_of(match.line) is not None
 
 
 def _misses(portal: "Portal", transformation: DataTransformation) -> bool:
     if transformation.state != "validated":
         return False
     try:
-        return any(not _is_made(transformation, match) for match in matches(portal, transformation))
+        transformation.user()
+        return any(True for _ in missing(portal, transformation))
     except HaywainError:
-        return False  # its operation is gone
+        return False  # its operation or its owner is gone

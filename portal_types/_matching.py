@@ -33,22 +33,52 @@ class Match:
     inputs: tuple[tuple[DataTransformationLine, Document], ...]
 
 
-def matches(portal: "Portal", transformation: DataTransformation) -> Iterator[Match]:
-    """Yield what a Data Transformation is to be done to."""
-    kind, _ = transformation.work()
+def missing(portal: "Portal", transformation: DataTransformation) -> Iterator[Match]:
+    """Yield what a Data Transformation is to be done to and has no Data Analysis for, of all there is.
+
+    To pass over what has one, nothing of it is loaded.
+    """
     inputs = transformation.lines_of("in")
     for path in Offers.of(portal.root).lines(inputs[0].properties.resource) if inputs else ():
-        line: Any = _at(portal, path)
-        delivery: Any = _at(portal, _delivery_path(line)) if line is not None else None
-        document = delivered(portal, line) if line is not None else None
-        if delivery is None or document is None or document.portal_type not in kind.portal_types:
-            continue
-        if not _delivers(delivery) or _comes_of(portal, delivery, transformation):
-            continue
-        others = [(one, _other(portal, delivery, one)) for one in inputs[1:]]
-        found = [(one, other) for one, other in others if other is not None]
-        if len(found) == len(others):
-            yield Match(delivery, line, ((inputs[0], document), *found))
+        line = _at(portal, path)
+        if line is not None:
+            yield from _match(portal, transformation, inputs, line)
+
+
+def missing_beside(portal: "Portal", transformation: DataTransformation, path: str) -> Iterator[Match]:
+    """Yield the same of one delivery: that to which the line at a path belongs."""
+    inputs = transformation.lines_of("in")
+    fresh = _at(portal, path)
+    delivery = _at(portal, _delivery_path(fresh)) if fresh is not None else None
+    for one in delivery.linked("line") if delivery is not None and inputs else ():
+        line: Any = _at(portal, one)
+        if line is not None and line.properties.resource == inputs[0].properties.resource:
+            yield from _match(portal, transformation, inputs, line)
+
+
+def _match(
+    portal: "Portal",
+    transformation: DataTransformation,
+    inputs: list[DataTransformationLine],
+    line: Any,  # Any: a line of either kind
+) -> Iterator[Match]:
+    """Yield the match of a line, if it delivers what is taken first and all else is delivered beside it."""
+    if transformation.analysis_of(line) is not None or not _makes(line):
+        return
+    kind, _ = transformation.work()
+    delivery, document = _at(portal, _delivery_path(line)), delivered(portal, line)
+    if delivery is None or document is None or document.portal_type not in kind.portal_types:
+        return
+    if not _delivers(delivery) or _comes_of(portal, delivery, transformation):
+        return
+    others = [(one, _other(portal, delivery, one)) for one in inputs[1:]]
+    found = [(one, other) for one, other in others if other is not None]
+    if len(found) == len(others):
+        yield Match(delivery, line, ((inputs[0], document), *found))
+
+
+def _makes(line: Any) -> bool:  # Any: as above
+    return getattr(line.properties, "direction", "out") == "out"
 
 
 def delivered(portal: "Portal", line: Any) -> Document | None:  # Any: a line of either kind
@@ -121,7 +151,7 @@ def _other(portal: "Portal", delivery: Document, wanted: DataTransformationLine)
         line: Any = _at(portal, path)
         if line is None or line.properties.resource != wanted.properties.resource:
             continue
-        if getattr(line.properties, "direction", "out") == "out" and (found := delivered(portal, line)):
+        if _makes(line) and (found := delivered(portal, line)):
             return found
     return None
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from haywain.activity.offers import Offers
-from haywain.activity.watchers import tell_watchers
+from haywain.activity.watchers import Watchers, tell_watchers
 from haywain.document import Document, PortalRoot
 from haywain.errors import NotFoundError
 
@@ -31,4 +31,6 @@ def tell_takers(line: Any) -> None:  # Any: as above
         product: Document = portal[line.properties.resource]
     except NotFoundError:
         return
+    for taker in Watchers.of(portal.root).of_path(product.path):
+        Offers.of(portal.root).note(taker, line.path)
     tell_watchers(product)

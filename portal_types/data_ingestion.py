@@ -1,8 +1,13 @@
 """Data Ingestion: that data of a supply is coming in, from its first byte on."""
 
+from contextlib import suppress
+from typing import Any
+
 from pydantic import Field
 
 from haywain.document import Document, Properties
+from haywain.errors import NotFoundError
+from haywain.portal_types._offering import tell_takers
 
 
 class DataIngestionProperties(Properties):
@@ -26,3 +31,10 @@ class DataIngestion(Document):
     line_type, line_property = "Data Ingestion Line", "ingestion"
     in_search = False
     icon = "stream"
+
+    def after_transition(self, name: str) -> None:
+        """Have what it delivers be worked on, once it is started."""
+        portal: Any = getattr(self._p_jar, "portal", None)
+        for path in self.linked("line") if portal is not None and name == "start" else ():
+            with suppress(NotFoundError):
+                tell_takers(portal[path])

@@ -141,7 +141,7 @@ class DataTransformation(Document):
         """Return the Data Analysis of what a line delivers; None where it is not made yet."""
         return self._portal.root.find("analysis", self.key_of(line))
 
-    def analyses(self, most: int) -> list[Document]:
+    def analyses(self, most: int | None = None) -> list[Document]:
         """Return its Data Analyses, at most so many."""
         begin = f"analysis:{self.uid} "
         found = self._portal.root.unique.values(begin, f"{begin}\U0010ffff")
@@ -163,14 +163,14 @@ class DataTransformation(Document):
         else:
             self._leave()
 
-    def look_soon(self, wakes: bool = False) -> None:
+    def look_soon(self, everything: bool = False) -> None:
         """Look for what it is to be done to: something that it takes is delivered.
 
-        `wakes` has what was made before look too: it may have waited.
+        Or at `everything`: also what was made before looks, as it may have waited.
         """
         if self.state == "validated":
             options = {"serialization_tag": self.path, "is_kept": False}
-            self.activate(dedupe_key="changed", **options).queue("make_analyses", {"wakes": wakes})
+            self.activate(dedupe_key="changed", **options).queue("make_analyses", {"everything": everything})
 
     def _watch(self) -> None:
         for line in self.lines_of("in"):

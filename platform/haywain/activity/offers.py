@@ -3,6 +3,7 @@
 A line is one of a Data Ingestion, or an output of a Data Analysis.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from BTrees.OOBTree import OOTreeSet
@@ -18,6 +19,7 @@ class Offers(Persistent):  # type: ignore[misc]  # persistent has no types
     def __init__(self) -> None:
         """Begin empty."""
         self.pairs = OOTreeSet()  # (path of a product, path of a line)
+        self.fresh = OOTreeSet()  # (path of who takes the product, path of a line that it has not looked at)
 
     @classmethod
     def of(cls, root: "PortalRoot") -> "Offers":
@@ -33,6 +35,19 @@ class Offers(Persistent):  # type: ignore[misc]  # persistent has no types
         """Have it do so no longer."""
         if (product, line) in self.pairs:
             self.pairs.remove((product, line))
+
+    def note(self, taker: str, line: str) -> None:
+        """Have somebody look at a line."""
+        self.fresh.insert((taker, line))
+
+    def fresh_for(self, taker: str) -> Iterator[str]:
+        """Yield the paths of the lines that somebody has not looked at."""
+        return (line for _, line in self.fresh.keys(min=(taker,), max=(f"{taker}\0",)))
+
+    def seen(self, taker: str, line: str) -> None:
+        """Note that somebody has looked at a line."""
+        if (taker, line) in self.fresh:
+            self.fresh.remove((taker, line))
 
     def lines(self, product: str) -> list[str]:
         """Return the paths of the lines that deliver a product, the oldest first within a module."""

@@ -49,7 +49,9 @@ def make_transformation(
     """Return the path of a Data Transformation, validated; further inputs are given as `name=product`."""
     kind, parameters = work
     operation = portal.new("Data Operation", reference=kind, kind=kind, parameters=parameters)
-    made = portal.new("Data Transformation", reference=f"{kind} of {takes[0]}", operation=operation.path)
+    made = portal.new(
+        "Data Transformation", reference=f"{kind} of {' '.join(takes)}", operation=operation.path
+    )
     for taken in takes:
         name, _, reference = taken.rpartition("=")
         line = {"reference": name, "resource": product(portal, reference), "direction": "in"}

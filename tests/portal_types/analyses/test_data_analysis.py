@@ -13,7 +13,7 @@ from haywain.activities.stream_to_array import StreamToArray
 from haywain.activity import afterwards
 from haywain.errors import InvalidError
 from haywain.portal import Site
-from haywain.portal_types._matching import make_analysis, matches
+from haywain.portal_types._matching import make_analysis, missing
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_transformation import DataTransformation
 from haywain.workflow import WORKFLOWS
@@ -184,7 +184,7 @@ def test_two_processes_at_once_make_one(site: Site, recipe: str, send: Send) -> 
     with site.open() as one, site.open() as other:
         for portal in (one, other):
             transformation = cast(DataTransformation, portal[recipe])
-            for match in matches(portal, transformation):
+            for match in missing(portal, transformation):
                 make_analysis(portal, transformation, match)
         one.commit()
         with pytest.raises(ConflictError):
