@@ -41,6 +41,7 @@ PAGES = {
     "schedule-new": "/schedule_module/new",
     "alerts": "/alert_module",
     "alert-new": "/alert_module/new",
+    "workers": "/workers",
     "people": "/person_module",
     "person-new": "/person_module/new",
     "tokens": "/token_module",

@@ -18,9 +18,9 @@ _TEXT_TOP = """one => { const range = document.createRange(); range.selectNodeCo
 _HEIGHT_IN_LINES = "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
 
 
-def run(client: Client, path: str, method: str) -> dict[str, Any]:
+def run(client: Client, path: str, method: str, **parameters: Any) -> dict[str, Any]:
     """Run work to its end; return what became of it."""
-    body = json.dumps({"method": method}).encode()
+    body = json.dumps({"method": method, "parameters": parameters}).encode()
     url = client("POST", f"/{path}/activities", body, {"Content-Type": "application/json"}).json["url"]
     until(lambda: client("GET", url).json["state"] in ("done", "failed"), f"{method} to end")
     found: dict[str, Any] = client("GET", url).json
@@ -260,6 +260,13 @@ def test_work_is_done_in_parts_by_a_form_and_shows_them_by_itself(page: Page, ar
     page.goto("/job_module")
     expect(page.locator("tbody tr").first).to_contain_text("100 %")
     look(page, "jobs")
+
+
+def test_model_tells_what_it_learnt(page: Page, client: Client, array: str) -> None:
+    learnt = run(client, array, "train", estimator="minibatch_kmeans", test_share=0.1)["result"]
+    page.goto(f"/{learnt['model']}")
+    expect(page.locator("[aria-labelledby=sources]")).to_contain_text("turbine-6.wav")
+    look(page, "model")
 
 
 def test_schedule_is_made_and_run_by_its_pages(page: Page, recording: str) -> None:
