@@ -1,6 +1,7 @@
 """Make analyses: give each delivery of what a Data Transformation takes its Data Analysis."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +10,7 @@ from pydantic import Field
 from haywain.activity.kind import Due, Kind, NoParameters, Work
 from haywain.activity.offers import Offers
 from haywain.document import Document
-from haywain.errors import HaywainError
+from haywain.errors import HaywainError, NotFoundError
 from haywain.portal_types._matching import make_analysis, missing, missing_beside
 from haywain.portal_types.data_analysis import DataAnalysis
 from haywain.portal_types.data_transformation import DataTransformation
@@ -74,6 +75,7 @@ class MakeAnalyses(Kind):
                 make_analysis(portal, transformation, match)
                 made += 1
             for path in fresh:
+                _wake(portal, transformation, path)
                 Offers.of(portal.root).seen(transformation.path, path)
             if not fresh and made == before:
                 break
@@ -90,3 +92,11 @@ def _misses(portal: "Portal", transformation: DataTransformation) -> bool:
         return any(True for _ in missing(portal, transformation))
     except HaywainError:
         return False  # its operation or its owner is gone
+
+
+def _wake(portal: "Portal", transformation: DataTransformation, path: str) -> None:
+    """Have the Data Analysis of a line look, if there is one: what it waits for may be complete now."""
+    with suppress(NotFoundError):
+        analysis = transformation.analysis_of(portal[path])
+        if analysis is not None:
+            cast(DataAnalysis, analysis).look_soon()

@@ -65,6 +65,5 @@ class Course(Persistent):  # type: ignore[misc]  # persistent has no types
         return {
             "last_run": clock.iso(self.ran) if self.ran else None,
             "result": json.loads(self.result) if self.result else None,
-            "waits": self.waits or None,
             "problem": self.problem or None,
         }

@@ -99,7 +99,9 @@ def make_analysis(portal: "Portal", transformation: DataTransformation, match: M
         made = [_make_output(portal, analysis, line, match) for line in transformation.lines_of("out")]
         for line, document in match.inputs:
             _add_input(portal, analysis, line, document, made[0].path if made else "")
-        cast(Any, analysis).begin()  # Any: a Data Analysis, whose module needs this one
+        upstream = getattr(match.delivery, "is_batch", False)  # of a Data Analysis
+        is_batch = upstream or batch_of(portal, match.delivery) is not None
+        cast(Any, analysis).begin(is_batch)  # Any: a Data Analysis, whose module needs this one
     return analysis
 
 
@@ -146,8 +148,22 @@ def _make_output(
     return made
 
 
-def _other(portal: "Portal", delivery: Document, wanted: DataTransformationLine) -> Document | None:
+def batch_of(portal: "Portal", delivery: Document) -> Document | None:
+    """Return the batch that a Data Ingestion delivers parts of; None if it does not."""
     for path in delivery.linked("line"):
+        line = _at(portal, path)
+        for other in line.linked("aggregate") if line is not None else ():
+            found = _at(portal, other)
+            if found is not None and found.portal_type == "Data Ingestion Batch":
+                return found
+    return None
+
+
+def _other(portal: "Portal", delivery: Document, wanted: DataTransformationLine) -> Document | None:
+    """Return what delivers another product, beside it or in the same batch."""
+    batch = batch_of(portal, delivery)
+    parts = Offers.of(portal.root).lines(batch.path) if batch is not None else []
+    for path in (*delivery.linked("line"), *parts):
         line: Any = _at(portal, path)
         if line is None or line.properties.resource != wanted.properties.resource:
             continue

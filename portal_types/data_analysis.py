@@ -1,6 +1,7 @@
 """Data Analysis: a Data Transformation is done to one delivery, again whenever that has grown."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,10 +20,12 @@ from haywain.errors import DuplicateError, HaywainError, InvalidError, NotFoundE
 from haywain.portal_types._analysis_course import Course
 from haywain.portal_types._analysis_run import Input, analyse
 from haywain.portal_types._linked import check_links, connect_links
+from haywain.portal_types._offering import tell_takers
 from haywain.portal_types.data_analysis_line import DataAnalysisLine
 from haywain.portal_types.data_transformation import DataTransformation
 from haywain.portal_types.progress_indicator import ProgressIndicator
 from haywain.security import require
+from haywain.workflow import WORKFLOWS
 
 if TYPE_CHECKING:
     from haywain.portal import Portal
@@ -57,6 +60,7 @@ class DataAnalysis(Document):
     is_editable = False
     icon = "progress"
 
+    is_batch: bool = False  # it runs once, when what it is done to is complete
     _course: Course | None = None
 
     def __init__(self, /, **properties: Any) -> None:  # Any: the schema knows the types
@@ -138,9 +142,9 @@ class DataAnalysis(Document):
             return "what it reads is gone"
 
     # -- when it runs
-    def begin(self) -> None:
+    def begin(self, is_batch: bool = False) -> None:
         """Be started, once its lines are there."""
-        self.state = "started"
+        self.state, self.is_batch = "started", is_batch
         self._watch()
         self.reindex()
 
@@ -151,6 +155,9 @@ class DataAnalysis(Document):
             self._watch()
         else:
             self._leave()
+        if name == "stop" and self.is_batch:
+            for line in self.lines_of("out"):
+                tell_takers(line)
 
     def before_remove(self) -> None:
         """Run no longer."""
@@ -187,12 +194,18 @@ class DataAnalysis(Document):
         found = Outbox.of(self._portal.root).find(self.course.refresh) if self.course.refresh else None
         return found is not None and found.state not in ENDED
 
+    @property
+    def waits(self) -> str:
+        """Why it does nothing yet; "" where that is not so."""
+        with suppress(NotFoundError):
+            if self.state == "started" and self.is_held:
+                return "the batch is not complete yet"
+        return self.course.waits
+
     def is_behind(self) -> bool:
         """Return whether something has come that it has not looked at; it changes nothing."""
-        if self.state != "started":
-            return False
         try:
-            return self.transformation.state == "validated" and any(one.is_behind for one in self.inputs())
+            return self._is_on() and any(one.is_behind for one in self.inputs())
         except HaywainError:
             return False
 
@@ -236,6 +249,10 @@ class DataAnalysis(Document):
         require(self._portal.user, "activity")
         if self.state != "started":
             raise InvalidError(f"{self.path} is {self.state}: start it first")
+        if self.is_held:
+            raise InvalidError(
+                f"{self.properties.delivery} is of a batch that is not complete: stop that first"
+            )
         if self.transformation.state != "validated":
             raise InvalidError(f"{self.properties.transformation}, which it does, is not validated")
 
@@ -275,10 +292,19 @@ class DataAnalysis(Document):
             return {"state": self.state}
         result = yield from analyse(self, work, start_over)
         self._forget_failed()
+        if self.is_batch and not self.is_behind():
+            for name in ("stop", "deliver"):
+                WORKFLOWS[self.workflow_name].apply(self, name, work.portal.user.login)
         return result
 
     def _is_on(self) -> bool:
-        return self.state == "started" and self.transformation.state == "validated"
+        is_started = self.state == "started" and self.transformation.state == "validated"
+        return is_started and not self.is_held
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is of a batch that is not complete yet."""
+        return self.is_batch and self._portal[self.properties.delivery].state == "started"
 
     @activity
     def _failed(self, activity: str, error: str) -> None:
@@ -301,6 +327,7 @@ class DataAnalysis(Document):
         """Return the document as JSON sees it, with how far it is and what came of it."""
         last = self.last_run
         told = {
+            "waits": self.waits or None,
             "is_refreshing": self.is_refreshing,
             "last_activity": {"id": last.id, "state": last.state, "progress": last.progress}
             if last

@@ -33,8 +33,8 @@ class DataIngestion(Document):
     icon = "stream"
 
     def after_transition(self, name: str) -> None:
-        """Have what it delivers be worked on, once it is started."""
+        """Have what it delivers be worked on, once it is started, or a batch once it is stopped."""
         portal: Any = getattr(self._p_jar, "portal", None)
-        for path in self.linked("line") if portal is not None and name == "start" else ():
+        for path in self.linked("line") if portal is not None and name in ("start", "stop") else ():
             with suppress(NotFoundError):
                 tell_takers(portal[path])

@@ -27,7 +27,7 @@ class Offers(Persistent):  # type: ignore[misc]  # persistent has no types
         return cast(Offers, root.tools["offers"])
 
     def offer(self, product: str, line: str) -> None:
-        """Have a line deliver a product."""
+        """Have a line deliver a product, or be a part of a batch, which is found in the same way."""
         if product:
             self.pairs.insert((product, line))
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from haywain import clock
+from haywain.activity.afterwards import want_afterwards
+from haywain.activity.offers import Offers
 from haywain.document import Document
 from haywain.errors import DeliveryError, NotFoundError
 from haywain.interfaces import Route
@@ -150,6 +152,8 @@ def begin_ingestion(portal: Portal, supply: Document, operation: Document | None
             batch = find_or_make(portal, "Data Ingestion Batch", "batch", one.route.batch)
             line.link("aggregate", batch)
             one.sink.link("aggregate", batch)
+            Offers.of(portal.root).offer(batch.path, line.path)
+            want_afterwards(batch, "complete_batch")
 
 
 def _add_line(portal: Portal, ingestion: Document, resource: Document, template: Document | None) -> Document:

@@ -79,7 +79,7 @@ def _values(analysis: Any, request: Request) -> Values:  # Any: as above
         "runs_href": f"/activities?tag={analysis.path}",
         "problem": course.problem,
         "again": Moment.at(course.not_before) if course.failures else None,
-        "waits": course.waits,
+        "waits": analysis.waits,
         "results": facts_in(result, request) if result else [],
         "tables": tables_of(result) if result else [],
         "pictures": pictures_in(result, request) if result else [],

@@ -64,7 +64,7 @@ def _doing(analysis: Any) -> Doing:  # Any: a Data Analysis
         name_of(analysis),
         href_of(analysis.path),
         analysis.how_far,
-        course.problem or course.waits,
+        course.problem or analysis.waits,
         analysis.state,
     )
 
