@@ -142,7 +142,7 @@ def _model(source: Document, parameters: BaseModel) -> Model:
     given = cast(_Parameters, parameters)
     if not given.model:
         raise InvalidError("model: say the path of a Model, such as model_module/1")
-    portal: Any = source._p_jar.portal  # Any: of a layer above Document
+    portal: Any = getattr(source, "portal", None) or source._p_jar.portal  # Any: of a layer above Document
     found = portal[given.model]
     require(portal.user, "view", found)
     if not isinstance(found, Model):

@@ -12,7 +12,7 @@ from haywain.activity.kept import Arrays
 from haywain.activity.kind import Work
 from haywain.activity.map_reduce import Part
 from haywain.activity.product import name_of, product_of
-from haywain.activity.row_map import RowMap, describe
+from haywain.activity.row_map import Following, RowMap, describe
 from haywain.analysis.rows import Layout, Rows, pieces_of
 from haywain.document import Document
 from haywain.errors import InvalidError
@@ -47,9 +47,24 @@ class StreamToArray(RowMap):
 
     def follow(self, work: Work, start_over: bool) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Append what is new to the target, or replace its rows by all there are."""
-        given = cast(ReadingParameters, work.parameters)
-        work.parameters = given.model_copy(update={"start_over": start_over})
-        return (yield from self.run(work))
+        stream, given = cast(DataStream, work.document), cast(ReadingParameters, work.parameters)
+        before = {} if start_over else self._said_before(work.indicator, stream, given)
+        said, reader = read_as(stream, given, before)
+        rows = Following(work, reader.layout, start_over, said)
+        first = work.cursor.setdefault("first", rows.position.rows)
+        while True:
+            work.check()
+            at = rows.position
+            found, offset = reader.step(stream.open(), at.offset, self.step_bytes, at.rows)
+            if offset == at.offset:
+                break
+            rows.append(found)
+            rows.move(offset, at.rows + len(found))
+            yield min(offset / max(stream.size, 1), 1.0)
+        if offset < stream.size:
+            work.log(f"{stream.size - offset} bytes from byte {offset} on are no whole row yet")
+        now = rows.finish()
+        return {"array": rows.target.path, "rows": now, "appended": now - first}
 
     def must_start_over(self, work: Work) -> bool:
         """Return whether bytes that were read were replaced, or cut off."""
@@ -140,8 +155,6 @@ class StreamToArray(RowMap):
 
     def _indicator(self, work: Work, given: ReadingParameters) -> ProgressIndicator:
         """Return the indicator of this stream and this array, made at the first run."""
-        if work.indicator is not None:
-            return cast(ProgressIndicator, work.indicator)
         reference = given.reference or name_of(work.document)
         key = f"{work.document.uid} {self.name} {reference}"
         if work.target is not None:
@@ -176,7 +189,7 @@ class StreamToArray(RowMap):
         """Return the array to append to; begin it, or the draft that will replace its rows."""
         target = _target_of(indicator)
         if target is None:
-            target = cast(DataArray, work.target or self._product(work, indicator))
+            target = cast(DataArray, self._product(work, indicator))
             target.create((0, *layout.row_shape), layout.dtype)
             describe(target, layout)
             indicator.edit(target=target.path, offset=0, rows=0)

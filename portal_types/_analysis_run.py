@@ -9,6 +9,7 @@ from haywain.activity.kind import Kind, Work
 from haywain.activity.method import method_of
 from haywain.activity.product import edition_of, extent_of
 from haywain.document import Document
+from haywain.portal_types._transient import HandOn
 from haywain.portal_types.progress_indicator import ProgressIndicator
 from haywain.security import require
 
@@ -46,18 +47,24 @@ def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, Non
     """Run the kind of work of a Data Analysis on its first input; the others are parameters."""
     inputs: list[Input] = analysis.inputs()
     cursor = work.cursor
-    if not start_over and "start_over" not in cursor and not any(one.is_behind for one in inputs):
+    if not start_over and "start_over" not in cursor and not analysis.is_behind():
         return {"is_new": False}
     kind, inner = _prepared(analysis, work, inputs)
+    target: Any = inner.target  # Any: a document, or what hands rows on
     if "start_over" not in cursor:
         if why := kind.suits(inner.document):
             _look(inputs, [mark_of(one.document) for one in inputs])
             analysis.course.wait(why)
             return {"waits": why}
-        cursor["start_over"] = start_over or (kind.follows and kind.must_start_over(inner))
+        must = kind.follows and (kind.must_start_over(inner) or analysis.is_missed)
+        cursor["start_over"] = start_over or must
         cursor["marks"] = [mark_of(one.document) for one in inputs]
-    outputs = [one.document for one in inputs] + ([inner.target] if inner.target is not None else [])
-    result = yield from _relay(kind, work, inner, outputs)
+    held = [one.document for one in inputs]
+    held += target.held if isinstance(target, HandOn) else [target] if target is not None else []
+    result = yield from _relay(kind, work, inner, held)
+    if isinstance(target, HandOn):
+        target.finish()
+        result.pop("array", None)
     if kind.follows:  # it has gone to the end that this transaction sees
         cursor["marks"] = [mark_of(one.document) for one in inputs]
     else:
@@ -92,7 +99,7 @@ def _prepared(analysis: Any, work: Work, inputs: list[Input]) -> tuple[Kind, Wor
         work.kept,
         work.id,
         work.rows,
-        outputs[0] if outputs else None,
+        HandOn(analysis, work.cursor) if analysis.hands_on else outputs[0] if outputs else None,  # type: ignore[arg-type]
         first.indicator,
         work.on_check,
         work.lines,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from haywain.activity.actor import acting_as
+from haywain.activity.kind import Kind
 from haywain.activity.offers import Offers
 from haywain.activity.product import name_of
+from haywain.activity.row_map import RowMap
 from haywain.document import NAME_LENGTH, Document
 from haywain.errors import NotFoundError
 from haywain.portal_types.data_transformation import DataTransformation
@@ -30,7 +32,13 @@ class Match:
 
     delivery: Document
     line: Document
-    inputs: tuple[tuple[DataTransformationLine, Document], ...]
+    inputs: tuple[tuple[DataTransformationLine, Document | None], ...]
+    """None for rows that are handed on in memory."""
+
+    @property
+    def name(self) -> str:
+        """What people call what is worked on."""
+        return name_of(self.inputs[0][1] or self.delivery)
 
 
 def missing(portal: "Portal", transformation: DataTransformation) -> Iterator[Match]:
@@ -67,14 +75,27 @@ def _match(
         return
     kind, _ = transformation.work()
     delivery, document = _at(portal, _delivery_path(line)), delivered(portal, line)
-    if delivery is None or document is None or document.portal_type not in kind.portal_types:
+    if delivery is None or not _suits(kind, line, document, inputs):
         return
     if not _delivers(delivery) or _comes_of(portal, delivery, transformation):
         return
+    first: tuple[DataTransformationLine, Document | None] = (inputs[0], document)
     others = [(one, _other(portal, delivery, one)) for one in inputs[1:]]
     found = [(one, other) for one, other in others if other is not None]
     if len(found) == len(others):
-        yield Match(delivery, line, ((inputs[0], document), *found))
+        yield Match(delivery, line, (first, *found))
+
+
+def _suits(kind: Kind, line: Any, document: Document | None, inputs: list[DataTransformationLine]) -> bool:
+    """Return whether a kind can work on what a line delivers; rows in memory are for kinds that go on."""
+    if getattr(line.properties, "use", "") == "transient":
+        return (
+            isinstance(kind, RowMap)
+            and kind.follows
+            and "Data Array" in kind.portal_types
+            and len(inputs) == 1
+        )
+    return document is not None and document.portal_type in kind.portal_types
 
 
 def _makes(line: Any) -> bool:  # Any: as above
@@ -91,14 +112,15 @@ def delivered(portal: "Portal", line: Any) -> Document | None:  # Any: a line of
 def make_analysis(portal: "Portal", transformation: DataTransformation, match: Match) -> Document:
     """Make the Data Analysis of a match, as the owner of the Data Transformation; raises HaywainError."""
     with acting_as(portal, transformation.user()):
-        name = f"{name_of(match.inputs[0][1])} {name_of(transformation)}"[:NAME_LENGTH]
+        name = f"{match.name} {name_of(transformation)}"[:NAME_LENGTH]
         analysis = portal.new(
             "Data Analysis", reference=name, transformation=transformation.path, delivery=match.delivery.path
         )
         portal.root.claim("analysis", transformation.key_of(match.line), analysis)
         made = [_make_output(portal, analysis, line, match) for line in transformation.lines_of("out")]
         for line, document in match.inputs:
-            _add_input(portal, analysis, line, document, made[0].path if made else "")
+            target = made[0].path if made and made[0] is not None else ""
+            _add_input(portal, analysis, line, document, target)
         upstream = getattr(match.delivery, "is_batch", False)  # of a Data Analysis
         is_batch = upstream or batch_of(portal, match.delivery) is not None
         cast(Any, analysis).begin(is_batch)  # Any: a Data Analysis, whose module needs this one
@@ -106,36 +128,40 @@ def make_analysis(portal: "Portal", transformation: DataTransformation, match: M
 
 
 def _add_input(
-    portal: "Portal", analysis: Document, line: DataTransformationLine, document: Document, target: str
+    portal: "Portal", analysis: Document, line: DataTransformationLine, document: Document | None, target: str
 ) -> None:
     indicator = portal.new(
         "Progress Indicator",
         reference=analysis.reference,
-        source=document.path,
+        source=document.path if document is not None else "",
         target=target,
         key=f"{analysis.uid} {line.uid}",
     )
     portal.new(
         "Data Analysis Line",
         reference=line.reference,
-        title=f"{name_of(document)} for {analysis.reference}"[:NAME_LENGTH],
+        title=f"{line.title or line.reference} for {analysis.reference}".strip()[:NAME_LENGTH],
         analysis=analysis.path,
         direction="in",
         resource=line.properties.resource,
-        document=document.path,
+        document=document.path if document is not None else "",
+        use="analysis" if document is not None else "transient",
         indicator=indicator.path,
     )
 
 
 def _make_output(
     portal: "Portal", analysis: Document, line: DataTransformationLine, match: Match
-) -> Document:
-    product, source = portal[line.properties.resource], match.inputs[0][1]
-    reference = f"{name_of(source)} {name_of(product)}"[:NAME_LENGTH]
-    made = portal.new(line.properties.sink_portal_type, reference=reference)
-    made.link("resource", product)
-    made.link("causality", analysis)
-    made.link("source", source)
+) -> Document | None:
+    product = portal[line.properties.resource]
+    reference = f"{match.name} {name_of(product)}"[:NAME_LENGTH]
+    made = None
+    if line.properties.use != "transient":
+        made = portal.new(line.properties.sink_portal_type, reference=reference)
+        made.link("resource", product)
+        made.link("causality", analysis)
+        if match.inputs[0][1] is not None:
+            made.link("source", match.inputs[0][1])
     portal.new(
         "Data Analysis Line",
         reference=line.reference,
@@ -143,7 +169,8 @@ def _make_output(
         analysis=analysis.path,
         direction="out",
         resource=product.path,
-        document=made.path,
+        document=made.path if made is not None else "",
+        use=line.properties.use,
     )
     return made
 

@@ -21,6 +21,7 @@ from haywain.portal_types._analysis_course import Course
 from haywain.portal_types._analysis_run import Input, analyse
 from haywain.portal_types._linked import check_links, connect_links
 from haywain.portal_types._offering import tell_takers
+from haywain.portal_types._transient import is_missed
 from haywain.portal_types.data_analysis_line import DataAnalysisLine
 from haywain.portal_types.data_transformation import DataTransformation
 from haywain.portal_types.progress_indicator import ProgressIndicator
@@ -127,16 +128,42 @@ class DataAnalysis(Document):
                 cast(ProgressIndicator, self._portal[line.properties.indicator]),
             )
             for line in self.lines_of("in")
+            if line.properties.use != "transient"
         ]
 
     def outputs(self) -> list[Document]:
         """Return what it makes; raises NotFoundError if one is gone."""
-        return [self._portal[line.properties.document] for line in self.lines_of("out")]
+        lines = self.lines_of("out")
+        return [self._portal[line.properties.document] for line in lines if line.properties.document]
+
+    @property
+    def portal(self) -> "Portal":
+        """The portal that it is opened in."""
+        return self._portal
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether what it makes is handed to others in memory, and not stored."""
+        return any(line.properties.use == "transient" for line in self.lines_of("out"))
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether one of those others lacks rows: then all of them are made anew."""
+        return self.hands_on and is_missed(self)
+
+    @property
+    def giver(self) -> "DataAnalysis | None":
+        """Who hands it the rows that it works on, in memory; None where it reads documents."""
+        if not any(line.properties.use == "transient" for line in self.lines_of("in")):
+            return None
+        return cast(DataAnalysis, self._portal[self.properties.delivery])
 
     @property
     def how_far(self) -> str:
         """How much of what it reads is consumed."""
         try:
+            if (giver := self.giver) is not None:
+                return giver.how_far
             return ", ".join(one.how_far for one in self.inputs())
         except NotFoundError:
             return "what it reads is gone"
@@ -165,7 +192,8 @@ class DataAnalysis(Document):
 
     def _watch(self) -> None:
         for line in self.lines_of("in"):
-            Watchers.of(self._portal.root).watch(line.properties.document, self.path)
+            if line.properties.document:
+                Watchers.of(self._portal.root).watch(line.properties.document, self.path)
         do_afterwards(self, "look_soon", lambda analysis: cast(DataAnalysis, analysis).look_soon())
 
     def _leave(self) -> None:
@@ -205,7 +233,7 @@ class DataAnalysis(Document):
     def is_behind(self) -> bool:
         """Return whether something has come that it has not looked at; it changes nothing."""
         try:
-            return self._is_on() and any(one.is_behind for one in self.inputs())
+            return self._is_on() and (any(one.is_behind for one in self.inputs()) or self.is_missed)
         except HaywainError:
             return False
 
@@ -214,6 +242,9 @@ class DataAnalysis(Document):
 
         At once, but at most once a second; after a failure it waits longer each time.
         """
+        giver = self.giver
+        if giver is not None:
+            giver.look_soon()
         if not self.is_behind():
             return
         course = self.course
@@ -225,8 +256,13 @@ class DataAnalysis(Document):
             course.refuse(error.detail)
 
     def run_now(self) -> Job:
-        """Have it run now, also after failures; raises HaywainError."""
+        """Have it run now, also after failures; raises HaywainError.
+
+        Where it is handed rows, who hands them on runs; so it is for a refresh.
+        """
         self._check_may_run()
+        if (giver := self.giver) is not None:
+            return giver.run_now()
         self.course.clear()
         return self._queue("now")
 
@@ -236,6 +272,8 @@ class DataAnalysis(Document):
         Raises DuplicateError while it or what it comes of is being done anew, other HaywainErrors.
         """
         self._check_may_run()
+        if (giver := self.giver) is not None:
+            return giver.refresh()
         for analysis in (self, *self._upstream()):
             if analysis.is_refreshing:
                 raise DuplicateError(f"{analysis.path} is being refreshed: wait for that")
@@ -288,7 +326,7 @@ class DataAnalysis(Document):
 
     def analyse(self, work: Work, start_over: bool) -> Generator[float, None, dict[str, Any]]:  # Any: JSON
         """Do it to what is new, or to all; the result is that of the kind of work."""
-        if not self._is_on():
+        if not self._is_on() or self.giver is not None:
             return {"state": self.state}
         result = yield from analyse(self, work, start_over)
         self._forget_failed()

@@ -23,6 +23,7 @@ class DataAnalysisLineProperties(Properties):
     analysis: str = Field("", max_length=600, description="Path of the Data Analysis that it is a line of.")
     direction: Literal["in", "out"] = Field("in", description="Whether it is read or made.")
     resource: str = Field("", max_length=600, description="Path of the Data Product.")
+    use: Literal["analysis", "transient"] = Field("analysis", description="Whether it is stored.")
     document: str = Field("", max_length=600, description="Path of what is read or made.")
     indicator: str = Field(
         "", max_length=600, description="Path of the Progress Indicator: how far it is read."
@@ -57,7 +58,7 @@ class DataAnalysisLine(Document):
     def before_change(self, properties: Properties) -> None:
         """Refuse to read or make something else: it runs with the rights of another; raises InvalidError."""
         if getattr(self._p_jar, "portal", None) is not None:
-            fixed = {name: getattr(self.properties, name) for name in (*_KINDS, "direction")}
+            fixed = {name: getattr(self.properties, name) for name in (*_KINDS, "direction", "use")}
             if any(getattr(properties, name) != value for name, value in fixed.items()):
                 raise InvalidError("What a Data Analysis reads and makes stays as it is")
 

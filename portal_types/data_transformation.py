@@ -231,6 +231,8 @@ def _check_outputs(
         if line.properties.sink_portal_type != kind.makes:
             makes = f"makes a {kind.makes}" if kind.makes else "makes no document, its result is kept"
             raise InvalidError(f"{line.path}: {kind.name} {makes}, not a {line.properties.sink_portal_type}")
+        if line.properties.use == "transient" and not kind.follows:
+            raise InvalidError(f"{line.path}: only what goes on where it was can be transient")
     if len(outputs) > 1:
         raise InvalidError(f"{kind.name} makes one {kind.makes}; there are {len(outputs)} lines for it")
     if kind.follows and not outputs:

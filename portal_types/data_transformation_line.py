@@ -19,6 +19,9 @@ class DataTransformationLineProperties(Properties):
     )
     direction: Literal["in", "out"] = Field("in", description="Whether the product is taken or made.")
     resource: str = Field("", max_length=600, description="Path of the Data Product.")
+    use: Literal["analysis", "transient"] = Field(
+        "analysis", description="Of what is made: kept in a document, or handed on in memory and not stored."
+    )
     sink_portal_type: str = Field(
         "Data Array", max_length=255, description="Of what is made: the kind of document that it goes into."
     )

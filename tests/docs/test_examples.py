@@ -94,3 +94,14 @@ def test_the_kind_in_the_guide_works(tmp_path: Path) -> None:
         [sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, timeout=30
     )
     assert done.stdout.split() == ["54.2", "1"], done.stderr
+
+
+def test_recipe_of_the_guide_is_validated(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "analyses.md").read_text()
+    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    program = f"{found[1]}    print(recipe.state, len(recipe.lines))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (0, "validated 2\n"), done.stderr

@@ -131,6 +131,8 @@ class Following:
         self.target, self._indicator = cast(Any, work.target), work.indicator
         self._edition, self._layout, self._said = edition_of(work.document), layout, said
         self._is_draft = start_over
+        if hasattr(self.target, "take"):  # who hands rows on is told what they look like
+            self.target.take(work, layout, start_over)
         if not self.target.is_created:
             self.target.create((0, *layout.row_shape), layout.dtype)
             describe(self.target, layout)
@@ -152,6 +154,8 @@ class Following:
         at, layout = self.position, self._layout
         if at.offset and (at.edition, at.reading) != (self._edition, self._said):
             raise InvalidError("What was read so far was replaced; all of it is to be made anew")
+        if hasattr(self.target, "take"):
+            return
         if (self.target.dtype, self.target.shape[1:]) != (layout.dtype, layout.row_shape):
             raise InvalidError(
                 f"{self.target.path} has rows of {self.target.dtype}, shape {self.target.shape[1:]}, the new"
@@ -160,7 +164,8 @@ class Following:
 
     def append(self, rows: Rows) -> int:
         """Add rows; return how many."""
-        (self._indicator.draft if self._is_draft else self.target).append(rows)
+        is_hidden = self._is_draft and not hasattr(self.target, "take")
+        (self._indicator.draft if is_hidden else self.target).append(rows)
         return len(rows)
 
     def move(self, offset: int, rows: int) -> None:

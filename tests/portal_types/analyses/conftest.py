@@ -44,7 +44,13 @@ def product(portal: Portal, reference: str) -> str:
 
 
 def make_transformation(
-    portal: Portal, work: tuple[str, str], takes: tuple[str, ...], makes: str = "", *, is_on: bool = True
+    portal: Portal,
+    work: tuple[str, str],
+    takes: tuple[str, ...],
+    makes: str = "",
+    *,
+    is_on: bool = True,
+    use: str = "analysis",
 ) -> str:
     """Return the path of a Data Transformation, validated; further inputs are given as `name=product`."""
     kind, parameters = work
@@ -57,7 +63,7 @@ def make_transformation(
         line = {"reference": name, "resource": product(portal, reference), "direction": "in"}
         portal.new("Data Transformation Line", transformation=made.path, **line)
     if makes:
-        line = {"resource": product(portal, makes), "direction": "out"}
+        line = {"resource": product(portal, makes), "direction": "out", "use": use}
         portal.new("Data Transformation Line", transformation=made.path, **line)
     if is_on:
         VALIDATION.apply(made, "validate", portal.user.login)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -90,6 +90,10 @@ def _values(analysis: Any, request: Request) -> Values:  # Any: as above
 
 
 def _read(line: Any, request: Request) -> Read:  # Any: a Data Analysis Line
+    if line.properties.use == "transient":
+        given = visible_at(line.properties.indicator, request)
+        rows = cast(Any, given).position.offset if given is not None else 0
+        return Read("Rows that are handed on", "", f"{rows:,}", 100, href_of(line.properties.indicator))
     source = visible_at(line.properties.document, request)
     indicator: Any = visible_at(line.properties.indicator, request)
     if source is None or indicator is None:
@@ -102,6 +106,8 @@ def _read(line: Any, request: Request) -> Read:  # Any: a Data Analysis Line
 
 
 def _made(line: Any, request: Request) -> Fact:  # Any: as above
+    if line.properties.use == "transient":
+        return Fact("Handed on", "rows that are not stored")
     made: Any = visible_at(line.properties.document, request)
     if made is None:
         return Fact("It is gone", line.properties.document)
