@@ -58,6 +58,7 @@ def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, Non
             return {"waits": why}
         must = kind.follows and (kind.must_start_over(inner) or analysis.is_missed)
         cursor["start_over"] = start_over or must
+        inner.indicator.drop_draft()  # of a refresh that was cancelled
         cursor["marks"] = [mark_of(one.document) for one in inputs]
     held = [one.document for one in inputs]
     held += target.held if isinstance(target, HandOn) else [target] if target is not None else []

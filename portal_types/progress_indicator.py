@@ -87,6 +87,11 @@ class ProgressIndicator(Document):
         """Set how far the draft is."""
         self._draft_at = (offset, rows, edition, reading)
 
+    def drop_draft(self) -> None:
+        """Forget a draft that nobody goes on with."""
+        if self.draft is not None:
+            self.draft, self._draft_at, self.maker = None, (0, 0, 0, ""), ""
+
     def end_draft(self) -> Array:
         """Return the draft, now complete, and take over its position."""
         draft = self.draft

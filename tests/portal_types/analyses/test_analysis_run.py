@@ -131,6 +131,7 @@ def test_to_cancel_it_leaves_what_was_there_and_goes_on(
     assert rows_of(site) == [1, 2, 3, 4, 5]
     with site.open() as portal:
         assert not analyses(portal)[0].is_refreshing
+        assert analyses(portal)[0].inputs()[0].indicator.draft is None
 
 
 def test_a_stream_that_is_replaced_is_read_anew(

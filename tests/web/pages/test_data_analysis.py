@@ -28,13 +28,15 @@ def analysis(site: Site) -> str:
 
 
 def test_pages_of_what_it_reads_and_makes_are_there(manager: Browser, site: Site, analysis: str) -> None:
-    """They list the Alerts that watch them, and it is none."""
+    """They list the Alerts that watch them, which it is none of, and the analyses of them."""
     with site.open() as portal:
         found = portal[analysis]
         assert isinstance(found, DataAnalysis)
         paths = [found.inputs()[0].document.path, found.outputs()[0].path]
-    for path in paths:
-        assert "Alerts" in manager.get(f"/{path}").text
+    pages = [manager.get(f"/{path}") for path in paths]
+    assert all("Alerts" in page for page in pages)
+    [found, none] = [page.html.find(id="worked") for page in pages]
+    assert none is None and "80 of 80 bytes" in found.parent.text
 
 
 def test_page_tells_how_far_it_is_and_what_came_of_it(manager: Browser, analysis: str) -> None:
@@ -43,6 +45,12 @@ def test_page_tells_how_far_it_is_and_what_came_of_it(manager: Browser, analysis
     assert page.html.find("dt", string="Appended").find_next("dd").text == "10"
     assert page.html.select_one("#makes + dl dd").text == "t.vibration rows (10)"
     assert "80 of 80 bytes" in manager.get("/data_analysis_module").text
+
+
+def test_page_of_the_past_is_there(manager: Browser, site: Site, analysis: str) -> None:
+    with site.open() as portal:
+        tid = portal.connection._storage.lastTransaction().hex()
+    assert "80 B of 80 B" in manager.get(f"/@{tid}/{analysis}")
 
 
 def test_buttons_run_and_refresh_it(manager: Browser, site: Site, analysis: str) -> None:

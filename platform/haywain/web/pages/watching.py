@@ -1,4 +1,4 @@
-"""Which Alerts watch a document, and the way to a new one: a part of the pages of arrays and streams."""
+"""What watches a document: a part of the pages of arrays and streams."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,12 +15,12 @@ from haywain.web.pages.document import visible_at
 from haywain.web.pages.page import href_of, name_of
 
 MOST = 20
-"""Alerts that a page lists."""
+"""Alerts, or Data Analyses, that a page lists."""
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """An Alert in the list."""
+    """An Alert or a Data Analysis in the list."""
 
     name: str
     href: str
@@ -30,19 +30,28 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Watching:
-    """The Alerts of a document, and the address of the form of a new one, "" where there is none."""
+    """The Alerts of a document, and the address of the form of a new one, "" where there is none.
+
+    And the Data Analyses that work on it.
+    """
 
     alerts: tuple[Watcher, ...]
     new_href: str
+    analyses: tuple[Watcher, ...] = ()
 
 
 def watching_of(document: Document, request: Request) -> Watching:
-    """Return the Alerts on a document that this user may view."""
+    """Return the Alerts on a document that this user may view, and the Data Analyses of it."""
     root = request.portal.root
     paths = Watchers.of(root).of_path(document.path) if "watchers" in root.tools else {}
-    found = [visible_at(path, request) for path in list(paths)[:MOST]]
-    alerts = tuple(_watcher(one) for one in found if one is not None and one.portal_type == "Alert")
-    return Watching(alerts, _new_href(document, request))
+    every = [one for path in paths if (one := visible_at(path, request)) is not None]
+    alerts = [_watcher(one) for one in every if one.portal_type == "Alert"]
+    analyses = [_analysis(one) for one in every if one.portal_type == "Data Analysis"]
+    return Watching(tuple(alerts[:MOST]), _new_href(document, request), tuple(analyses[:MOST]))
+
+
+def _analysis(analysis: Any) -> Watcher:  # Any: a Data Analysis, whose kind is content
+    return Watcher(name_of(analysis), href_of(analysis.path), analysis.how_far, analysis.state)
 
 
 def _watcher(alert: Any) -> Watcher:  # Any: an Alert, whose kind is content
