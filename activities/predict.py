@@ -1,6 +1,6 @@
 """Predict: what a Model makes of the rows of a Data Array, as another Data Array."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from haywain.activities._table import Lanes, lanes_in, table_of
 from haywain.activity.kept import Arrays
-from haywain.activity.kind import NoParameters, Result, Work
+from haywain.activity.kind import NoParameters, Work
 from haywain.activity.map_reduce import Part
 from haywain.activity.product import name_of
 from haywain.activity.row_map import RowMap, describe
@@ -97,11 +97,9 @@ class Predict(RowMap):
         """Return by which training of the model rows are made."""
         return _model(source, given).etag
 
-    def follow(self, work: Work, start_over: bool) -> Generator[float, None, Result]:
-        """Append what it makes of the rows that are new; a Data Analysis does."""
-        result = yield from super().follow(work, start_over)
-        self._link(cast(DataArray, work.target), _model(work.document, work.parameters))
-        return result
+    def note(self, target: Any, source: Document, given: BaseModel) -> None:  # Any: a Data Array
+        """Have array and Model name each other."""
+        self._link(target, _model(source, given))
 
     def map(self, part: Part) -> Arrays:
         """Append the rows of a part, and tell by which training of the model."""

@@ -196,4 +196,7 @@ class HandOn:
                 if isinstance(target, HandOn):
                     target.finish()
                 named = {"array": target.path} if target.path else {}
+                if named:
+                    with acting_as(self._portal, taker.user):
+                        taker.kind.note(target, taker.following.source, taker.given)
                 taker.analysis.course.done({**named, "rows": rows})

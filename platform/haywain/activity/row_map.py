@@ -46,6 +46,9 @@ class RowMap(MapReduce):
         """Return what its rows rest on beside those of the source: if that changes, all are made anew."""
         return ""
 
+    def note(self, target: Any, source: Document, given: BaseModel) -> None:  # Any: a Data Array
+        """Note on a target what else its rows come of, once they are appended."""
+
     def must_start_over(self, work: Work) -> bool:
         """Return whether it rests on something else now."""
         at, said = work.indicator.position, self.rests_on_too(work.document, work.parameters)
@@ -68,6 +71,8 @@ class RowMap(MapReduce):
             rows.move(stop, at.rows + count)
             yield min(stop / max(length, 1), 1.0)
         now = rows.finish()
+        if rows.target.path:
+            self.note(rows.target, source, given)
         return {"array": cast(Path, rows.target.path), "rows": now, "appended": now - first}
 
     @abstractmethod
@@ -128,6 +133,7 @@ class Following:
 
         Raises InvalidError too if another run began to make it anew.
         """
+        self.source = work.document
         self.target, self._indicator = cast(Any, work.target), work.indicator
         self._edition, self._layout, self._said = edition_of(work.document), layout, said
         self._is_draft = start_over
