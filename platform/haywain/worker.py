@@ -203,7 +203,11 @@ def make_application(parent: Parent) -> Celery:
     settings = parent.settings
     queues = set(filter(None, settings.queues.split(",")))
     app = make_celery(settings.broker, queues or _queues_of(load_registry(settings.data.absolute())))
-    app.conf.update(worker_concurrency=parent.concurrency, worker_proc_alive_timeout=30.0)
+    app.conf.update(
+        worker_concurrency=parent.concurrency,
+        worker_pool="haywain.activity.prefork:Pool",
+        worker_proc_alive_timeout=30.0,
+    )
     app.task(_ring, name=RING, ignore_result=True)
     for heard, what in (
         (signals.worker_init, lambda **_: _open_or_exit(parent)),
@@ -234,12 +238,7 @@ def run(settings: Settings) -> int:
     for name in ("celery.worker.request", "celery.worker.consumer.consumer"):
         logging.getLogger(name).addFilter(_shortened)
     worker = app.Worker(
-        pool="prefork",
-        quiet=True,
-        optimization="fair",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
+        quiet=True, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True
     )
     worker.start()
     if parent.failure is not None:

@@ -201,7 +201,8 @@ class Workers:
                 idle_s = self.run_next()
             except TemporaryError as error:
                 _log.warning("a worker waits: %s", error)
-                idle_s = SWEEP_S if isinstance(error, DatabaseServerError) else random.random()  # noqa: S311
+                self._pause(SWEEP_S if isinstance(error, DatabaseServerError) else random.random())  # noqa: S311
+                continue
             except BaseException:  # the disk is full, conflicts without end: the next try may succeed
                 _log.exception("a worker failed; it goes on in %g s", SWEEP_S)
                 idle_s = SWEEP_S
@@ -211,6 +212,11 @@ class Workers:
                 self.bell.rest(rung)
                 if not self.is_stopping:
                     self.bell.wait(rung, idle_s)
+
+    def _pause(self, timeout_s: float) -> None:
+        """Wait, whatever rings: where the database is away each ring would only find that out again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_stopping, timeout_s)
 
     def run_next(self) -> float:
         """Run what is to run next; return 0, or for how many seconds there is nothing to do."""
