@@ -250,8 +250,10 @@ class DataAnalysis(Document):
         course = self.course
         try:
             at = max(course.not_before, course.ran + REST_S)
-            self._queue("new", at if at > clock.now_s() else 0.0, is_kept=False)
-            self._portal.site.asked[self.path] = at
+            job = self._queue("new", at if at > clock.now_s() else 0.0, is_kept=False)
+            found = Outbox.of(self._portal.root).find(job.id)  # it may have waited, and begin earlier
+            note = (self._portal.site.asked, self.path, found.at if found is not None else 0.0)
+            self._portal.manager.get().addAfterCommitHook(_note_asked, note)
         except HaywainError as error:
             course.refuse(error.detail)
 
@@ -372,3 +374,9 @@ class DataAnalysis(Document):
             else None,
         }
         return super().as_dict() | self.course.as_dict() | told
+
+
+def _note_asked(is_committed: bool, asked: dict[str, float], path: str, at_s: float) -> None:
+    """Have nobody ask again before the run begins."""
+    if is_committed:
+        asked[path] = at_s

@@ -12,7 +12,7 @@ from ZODB.POSException import ConflictError
 from haywain.activities.stream_to_array import StreamToArray
 from haywain.activity import afterwards
 from haywain.errors import InvalidError
-from haywain.portal import Site
+from haywain.portal import Portal, Site
 from haywain.portal_types._matching import make_analysis, missing
 from haywain.portal_types.data_array import DataArray
 from haywain.portal_types.data_transformation import DataTransformation
@@ -219,3 +219,22 @@ def test_a_sweep_that_finds_nothing_writes_nothing(
     sweep(site, set_clock)
     with site.open() as portal:
         assert portal.connection._storage.lastTransaction() == before
+
+
+def test_a_run_that_waits_already_is_not_taken_for_a_later_one(
+    site: Site, recipe: str, send: Send, set_clock: Clock
+) -> None:
+    """Else who appends between the two would ask for none, and nobody would look at it."""
+    send(1)
+    set_clock.forward(5)
+    send(2, is_run=False)
+
+    def run_beside(portal: Portal) -> str:
+        analyses(portal)[0].course.ran = set_clock.now_s + 10
+        return str(analyses(portal)[0].path)
+
+    path, _ = site.transact(run_beside)
+    send(3, is_run=False)
+    assert site.asked[path] == 0
+    drain(site)
+    assert rows_of(site) == [1, 2, 3]
