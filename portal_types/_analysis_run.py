@@ -52,7 +52,7 @@ def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, Non
     kind, inner = _prepared(analysis, work, inputs)
     target: Any = inner.target  # Any: a document, or what hands rows on
     if "start_over" not in cursor:
-        if why := kind.suits(inner.document):
+        if why := _why_not(kind, inner.document):
             _look(inputs, [mark_of(one.document) for one in inputs])
             analysis.course.wait(why)
             return {"waits": why}
@@ -73,6 +73,13 @@ def analyse(analysis: Any, work: Work, start_over: bool) -> Generator[float, Non
     _look(inputs, cursor["marks"])
     analysis.course.done(result)
     return result
+
+
+def _why_not(kind: Kind, document: Document) -> str:
+    """Return why there is nothing to do yet; not each kind says so of an array that has no shape yet."""
+    if not getattr(document, "is_created", True):
+        return "The array has no rows"
+    return kind.suits(document)
 
 
 def _look(inputs: list[Input], marks: list[str]) -> None:

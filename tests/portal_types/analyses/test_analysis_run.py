@@ -11,6 +11,7 @@ from tests.conftest import Clock
 from tests.portal_types.analyses.conftest import (
     ANN,
     RAW,
+    SIMULATION,
     TO_ROWS,
     VALIDATION,
     analyses,
@@ -221,3 +222,28 @@ def test_what_does_not_suit_yet_waits(site: Site, send: Send, set_clock: Clock) 
         told = analyses(portal)[0].as_dict()
         assert "This is no WAV" in told["waits"] and told["problem"] is None
         assert not analyses(portal)[0].is_behind()
+
+
+def test_an_array_that_nobody_has_begun_is_waited_for(
+    site: Site, recipe: str, double: Double, set_clock: Clock
+) -> None:
+    """It has no shape yet, which is no failure of who takes its rows."""
+    site.transact(lambda p: make_transformation(p, ("double", "{}"), ("rows",), "doubled"), ANN)
+    with site.open() as portal:
+        stream: Any = portal.new("Data Stream")
+        ingestion = portal.new("Data Ingestion")
+        product = portal.root.named("Data Product", "vibration")[0].path
+        line = portal.new("Data Ingestion Line", ingestion=ingestion.path, resource=product)
+        line.link("aggregate", stream)
+        SIMULATION.apply(ingestion, "start", "ann")
+        portal.commit()
+        drain(site)
+        portal.abort()
+        taker = next(one for one in analyses(portal) if one.linked("transformation") != [recipe])
+        assert taker.as_dict()["waits"] == "The array has no rows" and not taker.course.problem
+        stream.append(np.array([1.0, 2.0]).tobytes())
+        portal.commit()
+    for _ in range(2):
+        set_clock.forward(2)
+        drain(site)
+    assert sorted(double.pieces) == [2]
