@@ -147,8 +147,8 @@ def test_a_tail_that_a_crash_left_is_no_damage(own: Settings, what: str) -> None
 
 def test_an_orphan_blob_is_found_and_no_damage(own: Settings) -> None:
     (blob, *_) = sorted((own.data / "blobs").rglob("*.blob"))
-    orphan = blob.parent.with_name("0xee") / blob.name
-    orphan.parent.mkdir()
+    orphan = blob.parent.parent.with_name("0x7f") / "0xee" / blob.name
+    orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"left by a kill")
     report = verify(own)
     assert report.ok
@@ -157,8 +157,8 @@ def test_an_orphan_blob_is_found_and_no_damage(own: Settings) -> None:
 
 def test_a_blob_of_the_transaction_under_way_is_no_orphan(own: Settings) -> None:
     (blob, *_) = sorted((own.data / "blobs").rglob("*.blob"))
-    under_way = blob.parent.with_name("0xee") / "0x0fffffffffffffff.blob"
-    under_way.parent.mkdir()
+    under_way = blob.parent.parent.with_name("0x7f") / "0xee" / "0x0fffffffffffffff.blob"
+    under_way.parent.mkdir(parents=True)
     under_way.write_bytes(b"renamed, and not yet voted for")
     assert not verify(own).checked["orphan_files"]
 

@@ -133,6 +133,14 @@ class _Protocol(ServerProtocol):  # type: ignore[misc]  # ZEO has no types
 class _Acceptor(Acceptor):  # type: ignore[misc]  # ZEO has no types
     """Makes our protocol for each connection."""
 
+    def __init__(self, *arguments: Any) -> None:
+        """Listen; where it cannot, nothing stays open that Python would complain of at the end."""
+        try:
+            super().__init__(*arguments)
+        except BaseException:
+            self.event_loop.close()
+            raise
+
     def factory(self) -> _Protocol:
         client = self.storage_server.create_client_handler()
         return _Protocol(self.event_loop, self.addr, client, self.msgpack)
